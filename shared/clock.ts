@@ -1,0 +1,18 @@
+/** Time as everything in npp receives it, so that tests can hand in their own. */
+export interface Clock {
+  /** Milliseconds on CLOCK_MONOTONIC, with fractions: the same in all processes of the machine, never set back. */
+  monotonic(): number
+  /** Milliseconds since 1970-01-01 UTC. */
+  wall(): number
+}
+
+/** The clock of the machine. */
+export function createSystemClock(): Clock {
+  // performance.now() counts from the start of this process on the same kernel clock that hrtime reads from boot (libuv uv_hrtime).
+  const [seconds, nanoseconds] = process.hrtime()
+  const origin = seconds * 1000 + nanoseconds / 1e6 - performance.now()
+  return {
+    monotonic: () => origin + performance.now(),
+    wall: () => Date.now(),
+  }
+}

@@ -1,0 +1,239 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { NppError, errnoOf, messageOf } from './errors.ts'
+
+/** Levels as people write them, quietest first: the index is the number that Node++ uses. */
+export const LOG_LEVELS = ['none', 'error', 'warn', 'info', 'debug'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** The configuration of one instance. Times are in seconds, as in Node++, and may have decimals. */
+export interface Config {
+  readonly httpPort: number
+  readonly httpAddress: string
+  readonly logLevel: LogLevel
+  readonly accessLog: boolean
+  readonly ASYNCId: string
+  readonly ASYNCSvcProcesses: number
+  readonly ASYNCDefTimeout: number
+  readonly maxBacklog: number
+  readonly maxBodyBytes: number
+  readonly headerTimeout: number
+  readonly bodyTimeout: number
+  readonly keepAliveTimeout: number
+  readonly handlerTimeout: number
+  readonly drainTimeout: number
+}
+
+export type ConfigKey = keyof Config
+
+interface Kind<T> {
+  /** What is allowed, to finish the sentence "allowed: …". */
+  readonly allowed: string
+  /** The value, or undefined when the text is not one. */
+  readonly parse: (text: string) => T | undefined
+}
+
+interface Setting<T> extends Kind<T> {
+  readonly initial: T
+  readonly about: string
+}
+
+function whole(from: number, to: number, unit: string): Kind<number> {
+  return {
+    allowed: `a whole number from ${from} to ${to}${unit === '' ? '' : ` (${unit})`}`,
+    parse: (text) => (/^\d{1,15}$/.test(text) && Number(text) >= from && Number(text) <= to ? Number(text) : undefined),
+  }
+}
+
+function seconds(from: number, to: number): Kind<number> {
+  return {
+    allowed: `seconds from ${from} to ${to}, decimals allowed`,
+    parse: (text) => (/^\d{1,9}(\.\d{1,6})?$/.test(text) && Number(text) >= from && Number(text) <= to ? Number(text) : undefined),
+  }
+}
+
+const level: Kind<LogLevel> = {
+  allowed: `${LOG_LEVELS.join(', ')}, or 0 to 4`,
+  parse: (text) => LOG_LEVELS.find((name, index) => name === text || String(index) === text),
+}
+
+const yesOrNo: Kind<boolean> = {
+  allowed: '0 or 1',
+  parse: (text) => (text === '1' ? true : text === '0' ? false : undefined),
+}
+
+const instanceId: Kind<string> = {
+  allowed: '1 to 64 of the characters a-z A-Z 0-9 . _ -, not beginning with a dot',
+  parse: (text) => (/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/.test(text) ? text : undefined),
+}
+
+const address: Kind<string> = {
+  allowed: 'an IPv4 or IPv6 address of this machine, for example 127.0.0.1 or ::1',
+  parse: (text) => (/^[0-9A-Fa-f:.%a-z]{2,64}$/.test(text) ? text : undefined),
+}
+
+type Settings = { readonly [K in ConfigKey]: Setting<Config[K]> }
+
+const SETTINGS: Settings = {
+  httpPort: { ...whole(0, 65535, '0 picks a free one'), initial: 8080, about: 'Port of HTTP.' },
+  httpAddress: { ...address, initial: '', about: 'Address to listen on; without it :: , or 0.0.0.0 where there is no IPv6.' },
+  logLevel: { ...level, initial: 'info', about: 'How much is logged.' },
+  accessLog: { ...yesOrNo, initial: true, about: 'A line a request, at level info.' },
+  ASYNCId: {
+    ...instanceId,
+    initial: '',
+    about: 'Name of the instance, part of its queue names; without it made of the site folder and the user.',
+  },
+  ASYNCSvcProcesses: {
+    ...whole(0, 64, 'processes'),
+    initial: 1,
+    about: 'Service processes that npp start runs; 0 under pm2, which runs them itself.',
+  },
+  ASYNCDefTimeout: { ...seconds(0.001, 1800), initial: 60, about: 'Deadline of a call that names none.' },
+  maxBacklog: { ...whole(0, 1_000_000, 'calls'), initial: 10_000, about: 'Calls that may wait for room in the request queue.' },
+  maxBodyBytes: { ...whole(0, 1_073_741_824, 'bytes'), initial: 1_048_576, about: 'Size of a request body.' },
+  headerTimeout: { ...seconds(0.001, 3600), initial: 10, about: 'Time for a request header to arrive, from its first byte.' },
+  bodyTimeout: { ...seconds(0.001, 3600), initial: 60, about: 'Time for a request body to arrive.' },
+  keepAliveTimeout: { ...seconds(0.001, 86_400), initial: 60, about: 'Time a connection may stay idle between requests.' },
+  handlerTimeout: {
+    ...seconds(0.001, 3600),
+    initial: 75,
+    about: 'Time for a handler to answer; above ASYNCDefTimeout, so that it can answer for a late call.',
+  },
+  drainTimeout: { ...seconds(0, 10), initial: 10, about: 'Time for requests in flight to finish when the engine stops.' },
+}
+
+function isConfigKey(name: string): name is ConfigKey {
+  return Object.hasOwn(SETTINGS, name)
+}
+
+export const CONFIG_KEYS: readonly ConfigKey[] = Object.keys(SETTINGS).filter(isConfigKey)
+
+/** `ASYNCSvcProcesses` → `ASYNC_SVC_PROCESSES`. */
+function upperSnake(key: string): string {
+  return key
+    .replaceAll(/([a-z0-9])([A-Z])/g, '$1_$2')
+    .replaceAll(/([A-Z])([A-Z][a-z])/g, '$1_$2')
+    .toUpperCase()
+}
+
+/** Name of the environment variable of a key: httpPort → NPP_HTTP_PORT. */
+export function environmentNameOf(key: ConfigKey): string {
+  return `NPP_${upperSnake(key)}`
+}
+
+/** Name of the flag of a key: httpPort → --http-port. */
+export function flagNameOf(key: ConfigKey): string {
+  return `--${upperSnake(key).toLowerCase().replaceAll('_', '-')}`
+}
+
+/** What docs/CONFIG.md says of a key; a test compares the two. */
+export function describeSetting(key: ConfigKey): { initial: string; allowed: string; about: string } {
+  const { initial, allowed, about } = SETTINGS[key]
+  return { initial: typeof initial === 'boolean' ? (initial ? '1' : '0') : String(initial), allowed, about }
+}
+
+export interface ConfigSources {
+  /** Folder of the site; its npp.conf is read when there is one. */
+  readonly siteFolder: string
+  /** A configuration file to read instead, which must exist. */
+  readonly file?: string | undefined
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** [flag, value] as given on the command line, for example ['--http-port', '9000']. */
+  readonly flags: readonly (readonly [string, string])[]
+}
+
+interface Entry {
+  readonly where: string
+  readonly name: string
+  readonly key: ConfigKey | undefined
+  readonly value: string
+  /** Names that may stand in this place: of keys in a file, of variables in the environment, of flags on the command line. */
+  readonly allowed: () => string
+}
+
+/**
+ * Defaults < npp.conf < environment < flags. Throws one NppError NPP_CONFIG that lists every unknown key and every wrong value with the place
+ * it stands in and what is allowed there.
+ */
+export function loadConfig(sources: ConfigSources): Config {
+  const faults: string[] = []
+  const texts = new Map<ConfigKey, string>()
+  const entries = [...fileEntries(sources, faults), ...environmentEntries(sources.environment), ...flagEntries(sources.flags)]
+  for (const { where, name, key, value, allowed } of entries) {
+    if (key === undefined) faults.push(`${where}: ${name} = ${value}: unknown key; allowed: ${allowed()}`)
+    else if (SETTINGS[key].parse(value) === undefined) faults.push(`${where}: ${name} = ${value}: allowed: ${SETTINGS[key].allowed}`)
+    else texts.set(key, value)
+  }
+  if (faults.length > 0) {
+    const count = faults.length === 1 ? 'one fault' : `${faults.length} faults`
+    throw new NppError('NPP_CONFIG', `the configuration has ${count}:\n  ${faults.join('\n  ')}`)
+  }
+  const value = <K extends ConfigKey>(key: K): Config[K] => {
+    const setting: Setting<Config[K]> = SETTINGS[key]
+    const text = texts.get(key)
+    return (text === undefined ? undefined : setting.parse(text)) ?? setting.initial
+  }
+  return {
+    httpPort: value('httpPort'),
+    httpAddress: value('httpAddress'),
+    logLevel: value('logLevel'),
+    accessLog: value('accessLog'),
+    ASYNCId: value('ASYNCId'),
+    ASYNCSvcProcesses: value('ASYNCSvcProcesses'),
+    ASYNCDefTimeout: value('ASYNCDefTimeout'),
+    maxBacklog: value('maxBacklog'),
+    maxBodyBytes: value('maxBodyBytes'),
+    headerTimeout: value('headerTimeout'),
+    bodyTimeout: value('bodyTimeout'),
+    keepAliveTimeout: value('keepAliveTimeout'),
+    handlerTimeout: value('handlerTimeout'),
+    drainTimeout: value('drainTimeout'),
+  }
+}
+
+function fileEntries(sources: ConfigSources, faults: string[]): Entry[] {
+  const path = sources.file ?? join(sources.siteFolder, 'npp.conf')
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' && sources.file === undefined) return []
+    faults.push(`${path}: cannot be read: ${messageOf(error)}`)
+    return []
+  }
+  const entries: Entry[] = []
+  const seen = new Map<string, number>()
+  for (const [index, raw] of text.split(/\r?\n/).entries()) {
+    const line = raw.replace(/(^|\s)#.*$/, '').trim()
+    if (line === '') continue
+    const where = `${path}:${index + 1}`
+    const match = /^([^\s=]+)\s*=\s*(.*)$/.exec(line)
+    const [, name, value] = match ?? []
+    if (name === undefined || value === undefined) {
+      faults.push(`${where}: ${line}: allowed: key = value, or # and a comment`)
+      continue
+    }
+    const before = seen.get(name)
+    if (before !== undefined) faults.push(`${where}: ${name} = ${value}: stands in line ${before} already; allowed: once`)
+    seen.set(name, index + 1)
+    entries.push({ where, name, key: isConfigKey(name) ? name : undefined, value, allowed: () => CONFIG_KEYS.join(', ') })
+  }
+  return entries
+}
+
+function environmentEntries(environment: ConfigSources['environment']): Entry[] {
+  const keys = new Map<string, ConfigKey>(CONFIG_KEYS.map((key) => [environmentNameOf(key), key]))
+  const allowed = (): string => [...keys.keys()].join(', ')
+  return Object.entries(environment).flatMap(([name, value]) =>
+    name.startsWith('NPP_') && value !== undefined
+      ? [{ where: 'environment', name, key: keys.get(name), value: value.trim(), allowed }]
+      : [],
+  )
+}
+
+function flagEntries(flags: ConfigSources['flags']): Entry[] {
+  const keys = new Map<string, ConfigKey>(CONFIG_KEYS.map((key) => [flagNameOf(key), key]))
+  const allowed = (): string => [...keys.keys()].join(', ')
+  return flags.map(([name, value]) => ({ where: 'command line', name, key: keys.get(name), value, allowed }))
+}

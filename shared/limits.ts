@@ -1,0 +1,68 @@
+/** Every bound of npp that is not a configuration key: its name, its unit, its reason. Keys and their defaults are in config.ts. */
+export const Limits = {
+  // Requests. RFC 9110 §4.1 wants at least 8,000 octets for a target; nginx and Apache allow 8 KiB a header line, browsers send up to ~2 KiB.
+  /** bytes of a request target */
+  targetBytes: 8000,
+  /** bytes of start line and fields together */
+  headerBytes: 16 * 1024,
+  /** fields of a request */
+  headerFields: 100,
+  /** bytes of empty lines tolerated before a start line (RFC 9112 §2.2) */
+  leadingEmptyBytes: 16,
+  /** bytes of chunk extensions and trailers of one body: they carry nothing that npp uses */
+  chunkOverheadBytes: 16 * 1024,
+  /** bytes a connection may send ahead of the answer it waits for, before it is not read any more */
+  pipelinedBytes: 64 * 1024,
+  /** digits of a Content-Length: 15 stay below 2^53 and so are exact in a double */
+  contentLengthDigits: 15,
+  /** hexadecimal digits of a chunk size: 12 stay below 2^53 */
+  chunkSizeDigits: 12,
+
+  // Responses.
+  /** bytes of the shared output arena: several answers of one read leave in one write */
+  outputArenaBytes: 256 * 1024,
+  /** a body above this many bytes gets a buffer of its own, so that the arena stays small */
+  arenaBodyBytes: 64 * 1024,
+  /** milliseconds that a closing connection may take to read its last answer before it is cut off */
+  lingerMs: 2000,
+
+  /** milliseconds in which a client must take some of the answer that waits for it */
+  writeStallMs: 60_000,
+
+  // Calls.
+  /** bytes of a service name in UTF-8 */
+  serviceNameBytes: 255,
+  /** nesting of arrays and maps in the body of a call; deeper data is a mistake or an attack on the decoder's stack */
+  callDepth: 128,
+  /** milliseconds without any service process during which calls still wait for one: a restart takes about 200 */
+  serviceGraceMs: 1000,
+  /** milliseconds between two looks at the locks by which processes show that they are alive */
+  presenceCheckMs: 100,
+  /** messages a process takes from a queue in one turn of the event loop, so that sockets are served in between */
+  messagesPerTurn: 64,
+
+  // Processes.
+  /** milliseconds a new service waits for its engine before it gives up, and again after the engine went away */
+  attachMs: 10_000,
+  /** milliseconds between two looks for the engine while waiting for it */
+  attachPollMs: 50,
+  /** milliseconds between two looks at whether the engine still lives */
+  engineCheckMs: 250,
+  /** milliseconds that the kernel may take to clear up after a killed engine */
+  engineEndMs: 200,
+  /** milliseconds that npp start waits for the first service before it listens without one */
+  firstServiceMs: 5000,
+  /** milliseconds before a dead service is started again: first, and at the most; it doubles in between */
+  restartBackoffMs: 100,
+  restartBackoffMaxMs: 10_000,
+  /** a service that lived this many milliseconds has proved itself: its next restart is prompt again */
+  restartProvenMs: 10_000,
+  /** milliseconds that services get to end after the drain before they are killed */
+  serviceStopMs: 2000,
+
+  // Log.
+  /** bytes the log collects before it writes */
+  logBufferBytes: 4096,
+  /** milliseconds a line waits in that buffer at the most */
+  logFlushMs: 500,
+} as const
