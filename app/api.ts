@@ -1,0 +1,135 @@
+import type { Log } from '../shared/log.ts'
+import type { CallInput, CallName, CallOutput, PageName } from '../shared/services.ts'
+import type { CookieOptions } from './http/cookies.ts'
+import type { Method } from './http/parser.ts'
+
+/** Parameters of a path: '/hi/:name' has { name: string }, and '*' the rest of the path. */
+export type Params<P extends string> = P extends `${infer Head}/${infer Tail}`
+  ? Params<Head> & Params<Tail>
+  : P extends `:${infer Name}`
+    ? Readonly<Record<Name, string>>
+    : P extends '*'
+      ? Readonly<Record<'*', string>>
+      : unknown
+
+export interface CallOptions {
+  /** Milliseconds until the call is given up with NPP_CALL_TIMEOUT; ASYNCDefTimeout without it. */
+  readonly timeoutMs?: number
+}
+
+/**
+ * Has a service process run `name` with `input` and resolves with what it returns. Rejects with an NppError: NPP_CALL_TIMEOUT, NPP_NO_SERVICE,
+ * NPP_NO_SUCH_SERVICE, NPP_SERVICE_FAILED (a ServiceError), NPP_BACKLOG_FULL, NPP_CALL_INPUT, NPP_CALL_TOO_LARGE, NPP_CALL_CANCELLED. A handler that lets it pass answers
+ * with the status of that error.
+ */
+export type CallAsync<S> = unknown extends S ? UntypedCall : TypedCall<S>
+
+type UntypedCall = (name: string, input?: unknown, options?: CallOptions) => Promise<unknown>
+
+type TypedCall<S> = <K extends CallName<S>>(name: K, ...rest: CallArguments<CallInput<S, K>>) => Promise<CallOutput<S, K>>
+
+type CallArguments<I> = undefined extends I ? [input?: I, options?: CallOptions] : [input: I, options?: CallOptions]
+
+/** A request, complete with its body. Read what you need of the fields before you answer; method, path, target, params and body stay. */
+export interface Request<S = unknown, P = unknown> {
+  readonly method: Method
+  /** Path and query as the client sent them. */
+  readonly target: string
+  /** Decoded path without the query. */
+  readonly path: string
+  /** Decoded parameters of the route's path. */
+  readonly params: P
+  readonly query: URLSearchParams
+  /** Address of the client's end of the connection. */
+  readonly ip: string
+  /** Fields in the order they came, names in the case they came in. */
+  readonly headers: Iterable<readonly [string, string]>
+  /** Cookies by their exact names. */
+  readonly cookies: ReadonlyMap<string, string>
+  readonly body: Buffer
+  /** Names the request in the log and on error pages. */
+  readonly id: string
+  /** Value of the field of this name, case ignored; several are joined with ', '. */
+  header(name: string): string | undefined
+  /** The body as JSON. Throws NPP_BAD_BODY, which answers 400. */
+  json(): unknown
+  /** The body of an HTML form (application/x-www-form-urlencoded). Throws NPP_BAD_BODY for another type, which answers 400. */
+  form(): URLSearchParams
+  readonly callAsync: CallAsync<S>
+}
+
+/** What the handler says. Exactly one of text, html, json, send and redirect answers; or `write`, and the end of the handler answers. */
+export interface Response {
+  /** Status code, 200 to 599. */
+  status(code: number): this
+  /** Adds a field. Throws NPP_HEADER_INVALID for what may not stand there, and for fields that belong to the engine. */
+  header(name: string, value: string): this
+  /** Sets Content-Type. */
+  type(contentType: string): this
+  cookie(name: string, value: string, options?: CookieOptions): this
+  /** Appends to the body: the OUT of Node++. */
+  write(text: string | { toString(): string }): this
+  text(body: string): void
+  html(body: string | { toString(): string }): void
+  json(value: unknown): void
+  /** Sends bytes; application/octet-stream unless `type` said otherwise. */
+  send(bytes: Uint8Array): void
+  /** 302 unless told otherwise. The location is percent-encoded where it must be. */
+  redirect(location: string, code?: number): void
+  /** True once the request is answered, by the handler or by its deadline. */
+  readonly answered: boolean
+}
+
+/** Answers a request now, or when its promise is fulfilled. */
+export type Handler<S = unknown, P = unknown> = (req: Request<S, P>, res: Response) => void | Promise<void>
+
+/** A route whose whole answer a page service writes. */
+export interface Forward<K extends string = string> {
+  readonly forward: K
+  readonly options: CallOptions
+}
+
+/** Where a site says what answers which path. ':name' takes a segment, '*' at the end the rest; GET routes answer HEAD too. */
+export interface Route<S = unknown> {
+  get<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
+  post<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
+  put<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
+  patch<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
+  delete<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
+  all<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
+  /** Answers what no route matches; without it a small page says 404. */
+  notFound(handler: Handler<S>): void
+}
+
+/** What the events of a site get. */
+export interface AppContext<S = unknown> {
+  readonly log: Log
+  readonly callAsync: CallAsync<S>
+}
+
+/** The default export of app.ts, before defineApp. Events as in Node++; one that throws is logged and harms no request. */
+export interface App<S = unknown> {
+  routes(route: Route<S>): void
+  /** Before the first request; the engine waits for its promise, and does not start when it fails. */
+  init?(app: AppContext<S>): void | Promise<void>
+  /** After the last request. */
+  done?(app: AppContext<S>): void | Promise<void>
+  everySecond?(app: AppContext<S>): void | Promise<void>
+  everyMinute?(app: AppContext<S>): void | Promise<void>
+}
+
+/** The default export of app.ts. */
+export interface AppDefinition<S = unknown> {
+  readonly npp: 'app'
+  readonly app: App<S>
+}
+
+/** Makes a site. `S` is the type of the site's services: `import type services from './svc.ts'`, then `defineApp<typeof services>({ … })`. */
+export function defineApp<S = unknown>(app: App<S>): AppDefinition<S> {
+  return { npp: 'app', app }
+}
+
+/** Makes a route whose whole answer, status and header and body, the page service of this name writes. */
+export function forward<const K extends string>(name: K, options: CallOptions = {}): Forward<K> {
+  return { forward: name, options }
+}

@@ -1,0 +1,453 @@
+import { randomBytes } from 'node:crypto'
+import '../shared/bytes.ts'
+import type { Clock } from '../shared/clock.ts'
+import type { Config } from '../shared/config.ts'
+import { NppError, isNppCode, messageOf, stackOf, type NppCode, statusOf } from '../shared/errors.ts'
+import { Limits } from '../shared/limits.ts'
+import type { ProcessLog } from '../shared/log.ts'
+import type { TimerWheel } from '../shared/timer-wheel.ts'
+import { AccessLog, CLIENT_GONE } from './access-log.ts'
+import type { Caller } from './call/caller.ts'
+import { Connection, Phase } from './connection.ts'
+import { errorPage } from './http/error-page.ts'
+import { Outcome, RequestParser } from './http/parser.ts'
+import { routingPathOf } from './http/path.ts'
+import { HttpRequest, type RequestContext } from './http/request.ts'
+import { ResponseWriter, Persistence } from './http/response-writer.ts'
+import { HttpResponse, type ResponseSink } from './http/response.ts'
+import type { Transport, TransportEvents } from './net/transport.ts'
+import { Dispatch, type DispatchResult } from './route/dispatch.ts'
+import type { Router } from './route/router.ts'
+
+export interface EngineOptions {
+  readonly config: Config
+  readonly router: Router
+  readonly caller: Caller
+  readonly clock: Clock
+  readonly wheel: TimerWheel
+  readonly log: ProcessLog
+}
+
+const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n')
+/** Parsers kept for requests that come in pieces. */
+const PARSERS_KEPT = 256
+
+/**
+ * The way of a request through the process: bytes from the transport, a request from the parser, an answer from the site, bytes to the
+ * transport. docs/LIFECYCLE.md draws it, with the exits for errors. Nothing here waits; what comes later names slot and generation.
+ */
+export class Engine implements TransportEvents, ResponseSink, DispatchResult, RequestContext {
+  readonly #config: Config
+  readonly #caller: Caller
+  readonly #clock: Clock
+  readonly #wheel: TimerWheel
+  readonly #log: ProcessLog
+  readonly #access: AccessLog | undefined
+  readonly #dispatch: Dispatch
+  readonly #writer: ResponseWriter
+  readonly #connections: Connection[] = []
+  readonly #parsers: RequestParser[] = []
+  readonly #idPrefix = `${randomBytes(4).toString('hex')}-`
+  #nextId = 0
+  #parser: RequestParser
+  #transport: Transport | undefined
+  /** The connection whose bytes are being parsed; its answers gather in the arena from 0 on. */
+  #current: Connection | undefined
+  #draining = false
+  #allClosed: (() => void) | undefined
+
+  constructor(options: EngineOptions) {
+    this.#config = options.config
+    this.#caller = options.caller
+    this.#clock = options.clock
+    this.#wheel = options.wheel
+    this.#log = options.log
+    this.#access = options.config.accessLog && options.log.writesInfo ? new AccessLog(options.log, options.clock, 'npp_app') : undefined
+    this.#dispatch = new Dispatch(options.router, options.caller, this)
+    this.#writer = new ResponseWriter(options.clock)
+    this.#parser = new RequestParser(options.config.maxBodyBytes)
+  }
+
+  /** Names the transport, which was made with this engine as its events. */
+  attach(transport: Transport): void {
+    this.#transport = transport
+  }
+
+  /**
+   * Accepts no more connections, ends idle ones, and lets requests in flight finish, each with Connection: close. Resolves when all
+   * connections are closed, at the latest after `drainTimeout`, when the rest is cut off.
+   */
+  async drain(): Promise<void> {
+    this.#draining = true
+    this.#net.stopListening()
+    for (const conn of this.#connections) if (conn.phase === Phase.Idle) this.#end(conn)
+    if (this.#net.connections === 0) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, this.#config.drainTimeout * 1000)
+      this.#allClosed = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    for (const conn of this.#connections) if (conn.phase !== Phase.Free) this.#net.destroy(conn.slot)
+  }
+
+  // What the transport tells.
+
+  opened(slot: number): void {
+    const conn = (this.#connections[slot] ??= new Connection(slot))
+    conn.open()
+    this.#setPhase(conn, Phase.Idle, this.#config.keepAliveTimeout * 1000)
+  }
+
+  received(slot: number, bytes: Buffer, start: number, end: number): void {
+    const conn = this.#connections[slot]
+    if (conn === undefined || conn.phase === Phase.Closing) return // Past its last answer a client may send what it likes.
+    if (conn.phase === Phase.Handling || conn.phase === Phase.Blocked || conn.resuming) {
+      conn.hold(bytes, start, end)
+      if (conn.heldBytes > Limits.pipelinedBytes && !conn.paused) {
+        conn.paused = true
+        this.#net.pause(slot)
+      }
+      return
+    }
+    if (conn.held === undefined) this.#process(conn, bytes, start, end)
+    else {
+      conn.hold(bytes, start, end)
+      this.#process(conn, conn.held, conn.heldStart, conn.heldEnd)
+    }
+  }
+
+  ended(slot: number): void {
+    const conn = this.#connections[slot]
+    if (conn === undefined) return
+    conn.ended = true
+    if (conn.phase === Phase.Idle && !conn.resuming) this.#end(conn)
+    // Half a request will never be a whole one. Its sender is told nothing, as it may be gone.
+    else if (conn.phase === Phase.Header || conn.phase === Phase.Body) this.#net.destroy(slot)
+  }
+
+  drained(slot: number): void {
+    const conn = this.#connections[slot]
+    if (conn === undefined || !conn.blocked) return
+    conn.blocked = false
+    if (conn.phase !== Phase.Blocked) return
+    this.#setPhase(conn, Phase.Idle, this.#config.keepAliveTimeout * 1000)
+    this.#resumeLater(conn)
+  }
+
+  closed(slot: number): void {
+    const conn = this.#connections[slot]
+    if (conn === undefined || conn.phase === Phase.Free) return
+    this.#wheel.cancel(conn.timer)
+    if (conn.response !== undefined && conn.request !== undefined) {
+      conn.response.expire()
+      this.#logAccess(conn, conn.request, CLIENT_GONE, 0)
+    }
+    conn.free()
+    if (this.#draining && this.#connections.every((other) => other.phase === Phase.Free)) this.#allClosed?.()
+  }
+
+  /** A deadline of the connection may have passed: the timer goes off no later than the deadline, and often earlier. */
+  expired(slot: number, generation: number): void {
+    const conn = this.#connections[slot]
+    if (conn === undefined || conn.generation !== generation) return
+    conn.timerAt = Infinity
+    const left = conn.deadline - this.#clock.monotonic()
+    if (left > 0) {
+      this.#armTimer(conn, left)
+      return
+    }
+    switch (conn.phase) {
+      case Phase.Idle:
+        this.#end(conn)
+        break
+      case Phase.Header:
+      case Phase.Body:
+        this.#refuse(
+          conn,
+          'NPP_REQUEST_TIMEOUT',
+          conn.phase === Phase.Header ? 'the header did not arrive in time' : 'the body did not arrive in time',
+        )
+        break
+      case Phase.Handling:
+        this.#handlerExpired(conn)
+        break
+      case Phase.Blocked:
+      case Phase.Closing:
+        this.#net.destroy(conn.slot)
+        break
+      case Phase.Free:
+        break
+    }
+  }
+
+  // What the site answers.
+
+  answered(response: HttpResponse): void {
+    const conn = this.#connectionOf(response)
+    if (conn?.request !== undefined) this.#answer(conn, conn.request, response)
+  }
+
+  failed(req: HttpRequest, res: HttpResponse, error: unknown, fields: readonly (readonly [string, string])[] = []): void {
+    const code = codeOf(error)
+    const status = statusOf(code)
+    // A service has logged its own failure, with the stack; what is below 500 is the client's doing.
+    if (status >= 500 && code !== 'NPP_SERVICE_FAILED') {
+      this.#log.error(
+        { requestId: req.id, code, method: req.method, target: req.target, error: stackOf(error) },
+        `request failed: ${messageOf(error)}`,
+      )
+    }
+    if (!res.restart()) return // It was answered before it failed; the log knows.
+    res.status(status)
+    for (const [name, value] of fields) res.header(name, value)
+    if (status === 503) res.header('Retry-After', '1')
+    if (status >= 500) res.header('X-Request-Id', req.id)
+    res.html(errorPage(status, status >= 500 ? req.id : ''))
+  }
+
+  addressOf(slot: number, generation: number): string {
+    return this.#connections[slot]?.generation === generation ? this.#net.peerAddress(slot) : ''
+  }
+
+  nextRequestId(): string {
+    return this.#idPrefix + (this.#nextId++).toString(36)
+  }
+
+  call(name: string, input: unknown, options: { readonly timeoutMs?: number } | undefined): Promise<unknown> {
+    return this.#caller.call(name, input, options)
+  }
+
+  // Reading.
+
+  /** Answers the requests in `bytes[start, end)`, as many as are complete and may be answered now. */
+  #process(conn: Connection, bytes: Buffer, start: number, end: number): void {
+    this.#current = conn
+    let at = start
+    while (at < end && (conn.phase === Phase.Idle || conn.phase === Phase.Header || conn.phase === Phase.Body)) {
+      const parser = conn.parser ?? this.#parser
+      const outcome = parser.parse(bytes, at, end)
+      if (outcome === Outcome.NeedMore) {
+        this.#keepPart(conn, parser, bytes, at)
+        at = end
+        break
+      }
+      if (outcome === Outcome.Refused) {
+        this.#refuse(conn, parser.refusal, parser.reason)
+        this.#returnParser(conn, parser)
+        break
+      }
+      this.#handle(conn, parser, bytes, at)
+      at += parser.length
+      this.#returnParser(conn, parser)
+      conn.continued = false
+    }
+    this.#flush(conn)
+    this.#current = undefined
+    this.#keepRest(conn, bytes, at, end)
+    if (conn.phase === Phase.Idle && conn.ended) this.#end(conn)
+  }
+
+  /** A request is incomplete: the parser and the bytes stay with the connection until more arrive. */
+  #keepPart(conn: Connection, parser: RequestParser, bytes: Buffer, at: number): void {
+    if (conn.parser === undefined) {
+      conn.parser = parser
+      this.#parser = this.#parsers.pop() ?? new RequestParser(this.#config.maxBodyBytes)
+    }
+    if (bytes === conn.held) {
+      conn.heldStart = at
+      conn.heldEnd = at + parser.kept
+    } else conn.hold(bytes, at, at + parser.kept)
+    if (parser.headerEnd === 0) {
+      if (conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Header, this.#config.headerTimeout * 1000)
+    } else if (conn.phase !== Phase.Body) this.#setPhase(conn, Phase.Body, this.#config.bodyTimeout * 1000)
+    if (parser.expectsContinue && !conn.continued) {
+      conn.continued = true
+      this.#flush(conn)
+      if (!this.#net.write(conn.slot, CONTINUE, 0, CONTINUE.byteLength)) conn.blocked = true
+    }
+  }
+
+  /** Bytes after the last request that could be answered now wait for their turn. */
+  #keepRest(conn: Connection, bytes: Buffer, at: number, end: number): void {
+    if (conn.parser !== undefined) return
+    if (at >= end || conn.phase === Phase.Closing || conn.phase === Phase.Free) conn.dropHeld()
+    else if (bytes === conn.held) conn.heldStart = at
+    else conn.hold(bytes, at, end)
+  }
+
+  #returnParser(conn: Connection, parser: RequestParser): void {
+    parser.reset()
+    if (conn.parser === undefined) return
+    conn.parser = undefined
+    if (this.#parsers.length < PARSERS_KEPT) this.#parsers.push(parser)
+  }
+
+  /** Goes on with held bytes in a turn of its own: the answer that made way for them may have been given deep inside a handler. */
+  #resumeLater(conn: Connection): void {
+    if (conn.heldBytes === 0) {
+      if (conn.ended && conn.phase === Phase.Idle) this.#end(conn)
+      return
+    }
+    conn.resuming = true
+    const { generation } = conn
+    process.nextTick(() => {
+      if (conn.generation !== generation || conn.phase !== Phase.Idle) return
+      conn.resuming = false
+      if (conn.held !== undefined) this.#process(conn, conn.held, conn.heldStart, conn.heldEnd)
+      if (conn.paused && conn.heldBytes <= Limits.pipelinedBytes) {
+        conn.paused = false
+        this.#net.resume(conn.slot)
+      }
+    })
+  }
+
+  // Handling.
+
+  #handle(conn: Connection, parser: RequestParser, bytes: Buffer, base: number): void {
+    const target = bytes.latin1Slice(base + parser.targetStart, base + parser.targetEnd)
+    const path = routingPathOf(parser.pathEnd === parser.targetEnd ? target : target.slice(0, parser.pathEnd - parser.targetStart))
+    if (path === undefined) {
+      this.#refuse(conn, 'NPP_BAD_REQUEST', 'the target is neither a path nor a URL, or its escapes are not UTF-8')
+      return
+    }
+    const req = new HttpRequest(this, conn.slot, conn.generation, parser, bytes, base, target, path)
+    const res = new HttpResponse(this, conn.slot, conn.generation)
+    conn.request = req
+    conn.response = res
+    conn.startedAt = this.#clock.monotonic()
+    conn.isHead = req.method === 'HEAD'
+    conn.minorVersion = parser.minorVersion
+    conn.keepAlive = parser.keepAlive
+    conn.phase = Phase.Handling
+    this.#dispatch.run(req, res)
+    if (res.answered) req.release()
+    else {
+      req.retain(this.#net.reusesReadBuffers)
+      this.#setPhase(conn, Phase.Handling, this.#config.handlerTimeout * 1000)
+    }
+  }
+
+  #handlerExpired(conn: Connection): void {
+    const { request, response } = conn
+    if (request === undefined || response === undefined) return
+    response.expire()
+    const page = new HttpResponse(this, conn.slot, conn.generation)
+    conn.response = page
+    this.failed(request, page, new NppError('NPP_HANDLER_TIMEOUT', 'the handler did not answer before its deadline'))
+  }
+
+  /** Answers a request that cannot be handled, and closes: what follows it cannot be told apart from it. */
+  #refuse(conn: Connection, code: NppCode, reason: string): void {
+    const status = statusOf(code)
+    this.#log.info({ code, ip: this.#net.peerAddress(conn.slot), reason }, `request refused with ${status}`)
+    const page = new HttpResponse({ answered: () => undefined }, conn.slot, conn.generation)
+    page.status(status).html(errorPage(status, ''))
+    conn.isHead = false
+    this.#emit(conn, page, Persistence.Close)
+    if (this.#current !== conn) this.#flush(conn)
+    this.#end(conn)
+  }
+
+  // Answering.
+
+  #connectionOf(response: HttpResponse): Connection | undefined {
+    const conn = this.#connections[response.connection]
+    return conn?.generation === response.generation && conn.response === response ? conn : undefined
+  }
+
+  #answer(conn: Connection, request: HttpRequest, response: HttpResponse): void {
+    const close = !conn.keepAlive || this.#draining || (conn.ended && conn.heldBytes === 0 && this.#current !== conn)
+    const persistence = close ? Persistence.Close : conn.minorVersion === 0 ? Persistence.KeepAlive : Persistence.Default
+    this.#emit(conn, response, persistence)
+    this.#logAccess(conn, request, response.statusCode, this.#writer.bodyBytes)
+    conn.request = undefined
+    conn.response = undefined
+    if (close) {
+      if (this.#current === conn) this.#flush(conn)
+      this.#end(conn)
+    } else if (conn.blocked) this.#setPhase(conn, Phase.Blocked, Limits.writeStallMs)
+    else {
+      this.#setPhase(conn, Phase.Idle, this.#config.keepAliveTimeout * 1000)
+      if (this.#current !== conn) this.#resumeLater(conn)
+    }
+  }
+
+  /** Puts the response on its way: into the arena for the connection in hand, to the transport for any other. */
+  #emit(conn: Connection, response: HttpResponse, persistence: Persistence): void {
+    const writer = this.#writer
+    const isCurrent = this.#current === conn
+    if (isCurrent && (writer.isLarge(response) || !writer.hasRoom())) this.#flush(conn)
+    if (writer.isLarge(response) || !writer.hasRoom()) {
+      const bytes = writer.alone(response, persistence, conn.isHead)
+      if (!this.#net.write(conn.slot, bytes, 0, bytes.byteLength)) conn.blocked = true
+      return
+    }
+    const start = writer.cursor
+    writer.append(response, persistence, conn.isHead)
+    if (!isCurrent) this.#send(conn, start)
+  }
+
+  /** Sends what the connection in hand has gathered. */
+  #flush(conn: Connection): void {
+    if (this.#writer.cursor > 0 && this.#current === conn) this.#send(conn, 0)
+    if (conn.blocked && conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Blocked, Limits.writeStallMs)
+  }
+
+  #send(conn: Connection, start: number): void {
+    const writer = this.#writer
+    if (this.#net.write(conn.slot, writer.bytes, start, writer.cursor)) writer.cursor = start
+    else {
+      // The transport holds on to the arena. Answers of the connection in hand, before `start`, move to the next one.
+      writer.renew(start)
+      conn.blocked = true
+    }
+  }
+
+  #logAccess(conn: Connection, request: HttpRequest, status: number, bytes: number): void {
+    this.#access?.write(
+      request.method,
+      request.target,
+      status,
+      bytes,
+      this.#clock.monotonic() - conn.startedAt,
+      this.#net.peerAddress(conn.slot),
+      status >= 500 ? request.id : '',
+    )
+  }
+
+  // Phases and their deadlines.
+
+  get #net(): Transport {
+    if (this.#transport === undefined) throw new NppError('NPP_LISTEN_FAILED', 'the engine has no transport: call attach before listen')
+    return this.#transport
+  }
+
+  /** Ends our side after what is written; what the peer still sends is read and dropped, so that its kernel does not reset the answer away. */
+  #end(conn: Connection): void {
+    this.#setPhase(conn, Phase.Closing, Limits.lingerMs)
+    this.#net.end(conn.slot)
+  }
+
+  #setPhase(conn: Connection, phase: Phase, milliseconds: number): void {
+    conn.phase = phase
+    conn.deadline = this.#clock.monotonic() + milliseconds
+    // A timer that goes off earlier looks at the deadline then: most phases end long before theirs, and cost no timer at all.
+    if (conn.deadline >= conn.timerAt) return
+    this.#wheel.cancel(conn.timer)
+    this.#armTimer(conn, milliseconds)
+  }
+
+  #armTimer(conn: Connection, milliseconds: number): void {
+    conn.timerAt = conn.deadline
+    conn.timer = this.#wheel.arm(milliseconds, this, conn.slot, conn.generation)
+  }
+}
+
+/** The code of an npp error, also of one thrown by another copy of npp; NPP_HANDLER_FAILED for whatever else a site throws. */
+function codeOf(error: unknown): NppCode {
+  return error instanceof Error && error.name === 'NppError' && 'code' in error && typeof error.code === 'string' && isNppCode(error.code)
+    ? error.code
+    : 'NPP_HANDLER_FAILED'
+}

@@ -1,0 +1,34 @@
+import { STATUS_CODES } from 'node:http'
+import { html, type Html } from '../../shared/html.ts'
+
+/** A small page for people. It says what the status says and nothing of what went on inside; the id leads to the log. */
+export function errorPage(status: number, requestId: string): Html {
+  const reason = STATUS_CODES[status] ?? 'Error'
+  const reference = status >= 500 ? html`<p>Request <code>${requestId}</code></p>` : ''
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width" />
+        <title>${status} ${reason}</title>
+        <style>
+          body {
+            font:
+              16px/1.5 system-ui,
+              sans-serif;
+            margin: 15vh auto;
+            max-width: 32rem;
+            padding: 0 1rem;
+            color: #223;
+          }
+          h1 {
+            font-size: 1.5rem;
+          }
+        </style>
+      </head>
+      <body>
+        <h1>${status} ${reason}</h1>
+        ${reference}
+      </body>
+    </html> `
+}

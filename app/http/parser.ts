@@ -1,0 +1,504 @@
+import { HEX_VALUE, FIELD_VALUE, HOST, PATH, QUERY, TOKEN } from './byte-classes.ts'
+import { connectionTokens, contentLengthOf, isChunkedOnly, ConnectionToken } from './framing.ts'
+import '../../shared/bytes.ts'
+import type { NppCode } from '../../shared/errors.ts'
+import { Limits } from '../../shared/limits.ts'
+
+export const Outcome = { NeedMore: 0, Complete: 1, Refused: 2 } as const
+export type Outcome = (typeof Outcome)[keyof typeof Outcome]
+
+/** Methods npp knows; the parser answers with the index. */
+export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const
+export type Method = (typeof METHODS)[number]
+
+const State = {
+  Start: 0,
+  StartLf: 1,
+  Method: 2,
+  Target: 3,
+  Query: 4,
+  Version: 5,
+  VersionLf: 6,
+  Name: 7,
+  ValueSpace: 8,
+  Value: 9,
+  ValueLf: 10,
+  EndLf: 11,
+  Body: 12,
+  ChunkSize: 13,
+  ChunkExtension: 14,
+  ChunkSizeLf: 15,
+  ChunkData: 16,
+  ChunkDataCr: 17,
+  ChunkDataLf: 18,
+  TrailerStart: 19,
+  Trailer: 20,
+  TrailerLf: 21,
+  LastLf: 22,
+  Done: 23,
+} as const
+type State = (typeof State)[keyof typeof State]
+
+const CR = 13
+const LF = 10
+const SP = 32
+const HTAB = 9
+const COLON = 58
+const LONGEST_METHOD = 32
+
+/**
+ * Parses one request in a single pass, resumable at every byte. Offsets are relative to the first byte of the request, so the bytes may move
+ * to another buffer between two calls. It makes no strings and allocates nothing; `reset` readies it for the next request.
+ */
+export class RequestParser {
+  /** Index into METHODS. */
+  method = 0
+  targetStart = 0
+  /** End of the path within the target: where '?' stands, or the target's end. */
+  pathEnd = 0
+  targetEnd = 0
+  /** 0 or 1, of HTTP/1.x. */
+  minorVersion = 0
+  fieldCount = 0
+  /** Four offsets a field: name start and end, value start and end. */
+  readonly fields: Int32Array = new Int32Array(Limits.headerFields * 4)
+  /** End of the header with its empty line; 0 while it is incomplete. */
+  headerEnd = 0
+  bodyStart = 0
+  bodyEnd = 0
+  keepAlive = false
+  /** The client waits for 100 Continue before it sends the body. */
+  expectsContinue = false
+  /** Bytes of the request, valid when complete. */
+  length = 0
+  /** Bytes from the request's start that the caller keeps when more are needed: below what was given when a chunked body shrank in place. */
+  kept = 0
+  /** Why the request was refused. */
+  refusal: NppCode = 'NPP_BAD_REQUEST'
+  /** The rule that it breaks, for the log. */
+  reason = ''
+
+  #maxBodyBytes: number
+  #state: State = State.Start
+  #position = 0
+  #mark = 0
+  #contentLength = -1
+  #hasTransferEncoding = false
+  #hasHost = false
+  #connection = 0
+  #chunkLeft = 0
+  #chunkDigits = 0
+  #chunkOverhead = 0
+
+  /** `maxBodyBytes`: a larger body is refused with NPP_BODY_TOO_LARGE, at once where Content-Length says so. */
+  constructor(maxBodyBytes: number) {
+    this.#maxBodyBytes = maxBodyBytes
+  }
+
+  /** True between the first byte of a request and its end. */
+  get started(): boolean {
+    return this.#state !== State.Start && this.#state !== State.Done
+  }
+
+  reset(): void {
+    this.#state = State.Start
+    this.#position = 0
+    this.fieldCount = 0
+    this.headerEnd = 0
+    this.bodyStart = 0
+    this.bodyEnd = 0
+    this.expectsContinue = false
+    this.#contentLength = -1
+    this.#hasTransferEncoding = false
+    this.#hasHost = false
+    this.#connection = 0
+    this.#chunkOverhead = 0
+  }
+
+  /**
+   * Goes on with the request that begins at `bytes[base]`, of which `bytes[base, end)` has arrived. The part before the point reached must be
+   * what it was; nothing of it is read again. A chunked body is joined in place.
+   */
+  parse(bytes: Buffer, base: number, end: number): Outcome {
+    const outcome = this.headerEnd === 0 ? this.#parseHeader(bytes, base, end) : Outcome.Complete
+    if (outcome !== Outcome.Complete) return outcome
+    return this.#parseBody(bytes, base, end)
+  }
+
+  #refuse(refusal: NppCode, reason: string): Outcome {
+    this.refusal = refusal
+    this.reason = reason
+    return Outcome.Refused
+  }
+
+  #needMore(state: State, position: number, length: number): Outcome {
+    this.#state = state
+    this.#position = position
+    this.kept = length
+    return Outcome.NeedMore
+  }
+
+  #parseHeader(bytes: Buffer, base: number, end: number): Outcome {
+    const limit = Math.min(end, base + Limits.headerBytes)
+    let state = this.#state
+    let at = base + this.#position
+    while (at < limit) {
+      let byte = bytes[at]!
+      switch (state) {
+        case State.Start: // RFC 9112 §2.2: ignore at least one empty line before the start line.
+          if (byte === CR) {
+            state = State.StartLf
+            at++
+          } else {
+            this.#mark = at - base
+            state = State.Method
+          }
+          if (at - base > Limits.leadingEmptyBytes) return this.#refuse('NPP_BAD_REQUEST', 'too many empty lines before the request')
+          break
+        case State.StartLf:
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          state = State.Start
+          at++
+          break
+        case State.Method: {
+          while (TOKEN[byte] === 1 && ++at < limit) byte = bytes[at]!
+          if (at - base - this.#mark > LONGEST_METHOD) return this.#refuse('NPP_NOT_IMPLEMENTED', 'unknown method')
+          if (at === limit) break
+          if (byte !== SP || at - base === this.#mark)
+            return this.#refuse('NPP_BAD_REQUEST', 'the method is not a token followed by one space')
+          this.method = methodOf(bytes, base + this.#mark, at)
+          if (this.method === -1) return this.#refuse('NPP_NOT_IMPLEMENTED', 'unknown method')
+          at++
+          this.targetStart = at - base
+          state = State.Target
+          break
+        }
+        case State.Target:
+          while (PATH[byte] === 1 && ++at < limit) byte = bytes[at]!
+          if (at - base - this.targetStart > Limits.targetBytes) return this.#refuse('NPP_TARGET_TOO_LONG', 'the target is too long')
+          if (at === limit) break
+          if (byte !== SP && byte !== 63) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a path')
+          this.pathEnd = at - base
+          if (this.pathEnd === this.targetStart) return this.#refuse('NPP_BAD_REQUEST', 'the target is empty')
+          this.targetEnd = this.pathEnd
+          at++
+          this.#mark = at - base
+          state = byte === SP ? State.Version : State.Query
+          break
+        case State.Query:
+          while (QUERY[byte] === 1 && ++at < limit) byte = bytes[at]!
+          if (at - base - this.targetStart > Limits.targetBytes) return this.#refuse('NPP_TARGET_TOO_LONG', 'the target is too long')
+          if (at === limit) break
+          if (byte !== SP) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a query')
+          this.targetEnd = at - base
+          at++
+          this.#mark = at - base
+          state = State.Version
+          break
+        case State.Version: {
+          const offset = at - base - this.#mark
+          if (offset < 8) {
+            const wanted = VERSION_BYTES[offset]!
+            if (byte !== wanted) {
+              const isDigit = byte >= 48 && byte <= 57
+              if (isDigit && (offset === 5 || offset === 7)) {
+                if (offset === 7 && byte === 48) this.minorVersion = 0
+                else return this.#refuse('NPP_HTTP_VERSION', 'neither HTTP/1.0 nor HTTP/1.1')
+              } else return this.#refuse('NPP_BAD_REQUEST', 'the version is malformed')
+            } else if (offset === 7) this.minorVersion = 1
+            at++
+            break
+          }
+          if (byte !== CR) return this.#refuse('NPP_BAD_REQUEST', 'the start line does not end with CR LF')
+          at++
+          state = State.VersionLf
+          break
+        }
+        case State.VersionLf:
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          at++
+          this.#mark = at - base
+          state = State.Name
+          break
+        case State.Name: {
+          if (byte === CR && at - base === this.#mark) {
+            at++
+            state = State.EndLf
+            break
+          }
+          while (TOKEN[byte] === 1 && ++at < limit) byte = bytes[at]!
+          if (at === limit) break
+          // Covers a space before the colon and obs-fold (RFC 9112 §5.1, §5.2): both hide fields from one reader and not from another.
+          if (byte !== COLON || at - base === this.#mark)
+            return this.#refuse('NPP_BAD_REQUEST', 'a field name is not a token followed by a colon')
+          if (this.fieldCount === Limits.headerFields) return this.#refuse('NPP_HEADER_TOO_LARGE', 'too many fields')
+          const field = this.fieldCount * 4
+          this.fields[field] = this.#mark
+          this.fields[field + 1] = at - base
+          at++
+          state = State.ValueSpace
+          break
+        }
+        case State.ValueSpace:
+          while ((byte === SP || byte === HTAB) && ++at < limit) byte = bytes[at]!
+          if (at === limit) break
+          this.#mark = at - base
+          state = State.Value
+          break
+        case State.Value: {
+          while (FIELD_VALUE[byte] === 1 && ++at < limit) byte = bytes[at]!
+          if (at === limit) break
+          if (byte !== CR) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a field value')
+          const field = this.fieldCount * 4
+          let valueEnd = at
+          while (valueEnd > base + this.#mark && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === HTAB)) valueEnd--
+          this.fields[field + 2] = this.#mark
+          this.fields[field + 3] = valueEnd - base
+          this.fieldCount++
+          at++
+          state = State.ValueLf
+          break
+        }
+        case State.ValueLf: {
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          if (!this.#noteField(bytes, base)) return Outcome.Refused
+          at++
+          this.#mark = at - base
+          state = State.Name
+          break
+        }
+        case State.EndLf:
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          at++
+          return this.#endHeader(at - base)
+        default:
+          return this.#refuse('NPP_BAD_REQUEST', 'the parser was not reset')
+      }
+    }
+    if (at - base >= Limits.headerBytes) return this.#refuse('NPP_HEADER_TOO_LARGE', 'the header is too large')
+    return this.#needMore(state, at - base, end - base)
+  }
+
+  /** Looks at the field just parsed; false when it breaks a rule, which is then the refusal. */
+  #noteField(bytes: Buffer, base: number): boolean {
+    const field = (this.fieldCount - 1) * 4
+    const nameStart = base + this.fields[field]!
+    const start = base + this.fields[field + 2]!
+    const end = base + this.fields[field + 3]!
+    switch (base + this.fields[field + 1]! - nameStart) {
+      case 4:
+        if (!isName(bytes, nameStart, HOST_NAME)) return true
+        if (this.#hasHost) return this.#no('NPP_BAD_REQUEST', 'more than one Host')
+        for (let at = start; at < end; at++) if (HOST[bytes[at]!] !== 1) return this.#no('NPP_BAD_REQUEST', 'Host is not valid')
+        this.#hasHost = true
+        return true
+      case 6:
+        if (!isName(bytes, nameStart, EXPECT_NAME)) return true
+        // RFC 9110 §10.1.1: an expectation of an HTTP/1.0 client is ignored.
+        if (bytes.latin1Slice(start, end).toLowerCase() !== '100-continue') return this.#no('NPP_EXPECTATION_FAILED', 'unknown expectation')
+        this.expectsContinue = this.minorVersion === 1
+        return true
+      case 10:
+        if (isName(bytes, nameStart, CONNECTION_NAME)) this.#connection |= connectionTokens(bytes, start, end)
+        return true
+      case 14: {
+        if (!isName(bytes, nameStart, CONTENT_LENGTH_NAME)) return true
+        // RFC 9112 §6.3 lets a recipient merge equal ones; refusing leaves two readers nothing to disagree on.
+        if (this.#contentLength !== -1) return this.#no('NPP_BAD_REQUEST', 'more than one Content-Length')
+        this.#contentLength = contentLengthOf(bytes, start, end)
+        return this.#contentLength !== -1 || this.#no('NPP_BAD_REQUEST', 'Content-Length is not a number')
+      }
+      case 17:
+        if (!isName(bytes, nameStart, TRANSFER_ENCODING_NAME)) return true
+        if (this.#hasTransferEncoding) return this.#no('NPP_BAD_REQUEST', 'more than one Transfer-Encoding')
+        this.#hasTransferEncoding = true
+        if (isChunkedOnly(bytes, start, end)) return true
+        // RFC 9112 §6.3: chunked not last leaves the length unknown; §6.1: a coding that is not understood is 501.
+        if (/(^|,)\s*chunked\s*$/i.test(bytes.latin1Slice(start, end)) && !/chunked.*chunked/i.test(bytes.latin1Slice(start, end)))
+          return this.#no('NPP_NOT_IMPLEMENTED', 'a transfer coding other than chunked')
+        return this.#no('NPP_BAD_REQUEST', 'Transfer-Encoding does not end with one chunked')
+      default:
+        return true
+    }
+  }
+
+  #no(refusal: NppCode, reason: string): false {
+    this.#refuse(refusal, reason)
+    return false
+  }
+
+  #endHeader(length: number): Outcome {
+    this.headerEnd = length
+    this.bodyStart = length
+    this.bodyEnd = length
+    this.#position = length
+    this.length = length
+    // RFC 9112 §3.2: a request without Host, or with several, is 400.
+    if (this.minorVersion === 1 && !this.#hasHost) return this.#refuse('NPP_BAD_REQUEST', 'Host is missing')
+    this.keepAlive =
+      this.minorVersion === 1
+        ? (this.#connection & ConnectionToken.Close) === 0
+        : (this.#connection & ConnectionToken.KeepAlive) !== 0 && (this.#connection & ConnectionToken.Close) === 0
+    if (this.#hasTransferEncoding) {
+      // RFC 9112 §6.3: both lengths present; refuse, or risk smuggling. §6.1: HTTP/1.0 has no Transfer-Encoding.
+      if (this.#contentLength !== -1) return this.#refuse('NPP_BAD_REQUEST', 'Transfer-Encoding and Content-Length')
+      if (this.minorVersion === 0) return this.#refuse('NPP_BAD_REQUEST', 'Transfer-Encoding on HTTP/1.0')
+      this.#beginChunk()
+      return Outcome.Complete
+    }
+    if (this.#contentLength > this.#maxBodyBytes) return this.#refuse('NPP_BODY_TOO_LARGE', 'Content-Length is over the limit')
+    this.#state = this.#contentLength > 0 ? State.Body : State.Done
+    if (this.#contentLength <= 0) this.expectsContinue = false
+    return Outcome.Complete
+  }
+
+  #beginChunk(): void {
+    this.#state = State.ChunkSize
+    this.#chunkLeft = 0
+    this.#chunkDigits = 0
+  }
+
+  #parseBody(bytes: Buffer, base: number, end: number): Outcome {
+    if (this.#state === State.Done) return Outcome.Complete
+    if (this.#state === State.Body) {
+      const length = this.bodyStart + this.#contentLength
+      if (end - base < length) return this.#needMore(State.Body, this.bodyStart, end - base)
+      this.bodyEnd = length
+      this.length = length
+      this.#state = State.Done
+      return Outcome.Complete
+    }
+    return this.#parseChunks(bytes, base, end)
+  }
+
+  #parseChunks(bytes: Buffer, base: number, end: number): Outcome {
+    let state = this.#state
+    let at = base + this.#position
+    const from = at
+    let dataBytes = 0
+    while (at < end) {
+      const byte = bytes[at]!
+      switch (state) {
+        case State.ChunkSize: {
+          const digit = HEX_VALUE[byte]!
+          if (digit !== 255) {
+            if (++this.#chunkDigits > Limits.chunkSizeDigits) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is too long')
+            this.#chunkLeft = this.#chunkLeft * 16 + digit
+            at++
+            break
+          }
+          if (this.#chunkDigits === 0) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is missing')
+          if (this.bodyEnd - this.bodyStart + this.#chunkLeft > this.#maxBodyBytes)
+            return this.#refuse('NPP_BODY_TOO_LARGE', 'the body is over the limit')
+          // RFC 9112 §7.1.1: extensions are ignored; space before ';' is "bad" whitespace that the grammar lets pass.
+          if (byte === 59 || byte === SP || byte === HTAB) state = State.ChunkExtension
+          else if (byte === CR) state = State.ChunkSizeLf
+          else return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is not hexadecimal')
+          at++
+          break
+        }
+        case State.ChunkExtension:
+          if (byte === CR) state = State.ChunkSizeLf
+          else if (FIELD_VALUE[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a chunk extension')
+          at++
+          break
+        case State.ChunkSizeLf:
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          state = this.#chunkLeft === 0 ? State.TrailerStart : State.ChunkData
+          at++
+          break
+        case State.ChunkData: {
+          const taken = Math.min(this.#chunkLeft, end - at)
+          bytes.copyWithin(base + this.bodyEnd, at, at + taken)
+          this.bodyEnd += taken
+          this.#chunkLeft -= taken
+          dataBytes += taken
+          at += taken
+          if (this.#chunkLeft === 0) state = State.ChunkDataCr
+          break
+        }
+        case State.ChunkDataCr:
+          if (byte !== CR) return this.#refuse('NPP_BAD_REQUEST', 'a chunk is longer than its size')
+          state = State.ChunkDataLf
+          at++
+          break
+        case State.ChunkDataLf:
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          this.#beginChunk()
+          state = State.ChunkSize
+          at++
+          break
+        case State.TrailerStart:
+          if (byte === CR) {
+            state = State.LastLf
+            at++
+          } else {
+            if (TOKEN[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a trailer name is not a token')
+            this.#mark = 0
+            state = State.Trailer
+          }
+          break
+        case State.Trailer: // Trailers are checked for their form and dropped: nothing in npp may depend on them (RFC 9110 §6.5.1).
+          if (this.#mark === 0) {
+            if (byte === COLON) this.#mark = 1
+            else if (TOKEN[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a trailer name is not a token')
+          } else if (byte === CR) state = State.TrailerLf
+          else if (FIELD_VALUE[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a trailer')
+          at++
+          break
+        case State.TrailerLf:
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          state = State.TrailerStart
+          at++
+          break
+        case State.LastLf:
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          at++
+          this.#state = State.Done
+          this.length = at - base
+          return Outcome.Complete
+        default:
+          return this.#refuse('NPP_BAD_REQUEST', 'the parser was not reset')
+      }
+      if (
+        this.#chunkOverhead + (at - from - dataBytes) >
+        Limits.chunkOverheadBytes + (this.bodyEnd - this.bodyStart) * MOST_OVERHEAD_A_BYTE
+      )
+        return this.#refuse('NPP_BAD_REQUEST', 'chunk sizes, extensions and trailers are too long')
+    }
+    this.#chunkOverhead += at - from - dataBytes
+    return this.#needMore(state, this.bodyEnd, this.bodyEnd)
+  }
+}
+
+/** Chunks of one byte cost five more: such a body is odd, and legal. */
+const MOST_OVERHEAD_A_BYTE = 5
+
+const VERSION_BYTES = Buffer.from('HTTP/1.1')
+const HOST_NAME = Buffer.from('host')
+const EXPECT_NAME = Buffer.from('expect')
+const CONNECTION_NAME = Buffer.from('connection')
+const CONTENT_LENGTH_NAME = Buffer.from('content-length')
+const TRANSFER_ENCODING_NAME = Buffer.from('transfer-encoding')
+const METHOD_BYTES = METHODS.map((method) => Buffer.from(method))
+
+/** Compares a name without regard to case; token bytes only, so that | 0x20 folds letters and mixes up nothing that these names contain. */
+function isName(bytes: Buffer, start: number, name: Buffer): boolean {
+  for (let at = 0; at < name.length; at++) {
+    const byte = bytes[start + at]!
+    if ((byte >= 65 && byte <= 90 ? byte | 0x20 : byte) !== name[at]) return false
+  }
+  return true
+}
+
+/** Index into METHODS, or -1. RFC 9110 §9.1: methods are case-sensitive. */
+function methodOf(bytes: Buffer, start: number, end: number): number {
+  for (let index = 0; index < METHOD_BYTES.length; index++) {
+    const method = METHOD_BYTES[index]!
+    if (method.length !== end - start) continue
+    let at = 0
+    while (at < method.length && bytes[start + at] === method[at]) at++
+    if (at === method.length) return index
+  }
+  return -1
+}

@@ -1,0 +1,154 @@
+import { STATUS_CODES } from 'node:http'
+import '../../shared/bytes.ts'
+import type { Clock } from '../../shared/clock.ts'
+import { Limits } from '../../shared/limits.ts'
+import type { HttpResponse } from './response.ts'
+
+/** What the header says of the connection: nothing, where the version's default holds (RFC 9112 §9.3). */
+export const Persistence = { Default: 0, Close: 1, KeepAlive: 2 } as const
+export type Persistence = (typeof Persistence)[keyof typeof Persistence]
+
+const PERSISTENCE_LINES = ['', 'Connection: close\r\n', 'Connection: keep-alive\r\n'] as const
+const HEAD_END = '\r\n\r\n'
+const CR = 13
+const LF = 10
+const ZERO = 48
+/** Bytes of a head besides its fields and its type: status line, Date, Connection, Content-Length. */
+const HEAD_ALLOWANCE = 256
+const MOST_UTF8_A_UNIT = 3
+/** Prefixes kept at the most: a site that makes up content types must not fill the memory. */
+const PREFIXES_KEPT = 64
+
+/**
+ * Turns responses into bytes, one after the other in an arena, so that all answers to one read leave in one write. The body is written
+ * first, behind exactly the room that its header will take, and the header right before it: no length is measured twice, nothing is joined.
+ */
+export class ResponseWriter {
+  /** What has been appended: bytes[0, cursor). */
+  bytes: Buffer = Buffer.allocUnsafeSlow(Limits.outputArenaBytes)
+  cursor = 0
+  /** Bytes of the body of the last response. */
+  bodyBytes = 0
+
+  readonly #clock: Clock
+  #second = -1
+  #date = ''
+  /** Heads up to and with 'Content-Length: ', by content type, of the plain 200 that most answers are. Good for a second. */
+  readonly #prefixes = new Map<string, Buffer>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** True for a response that wants a buffer of its own. */
+  isLarge(response: HttpResponse): boolean {
+    return response.body.length > Limits.arenaBodyBytes || response.fieldLines.length > Limits.headerBytes
+  }
+
+  /** True when the arena has room left for a response that is not large. */
+  hasRoom(): boolean {
+    return this.bytes.byteLength - this.cursor >= Limits.arenaBodyBytes * MOST_UTF8_A_UNIT + Limits.headerBytes + HEAD_ALLOWANCE
+  }
+
+  /** Appends the response to the arena, which must have room. */
+  append(response: HttpResponse, persistence: Persistence, withoutBody: boolean): void {
+    this.cursor = this.#put(this.bytes, this.cursor, response, persistence, withoutBody)
+  }
+
+  /** The response in a buffer of its own, which the caller keeps. */
+  alone(response: HttpResponse, persistence: Persistence, withoutBody: boolean): Buffer {
+    const body = typeof response.body === 'string' ? Buffer.byteLength(response.body) : response.body.byteLength
+    const bytes = Buffer.allocUnsafeSlow(response.fieldLines.length + response.contentType.length + HEAD_ALLOWANCE + body)
+    return bytes.subarray(0, this.#put(bytes, 0, response, persistence, withoutBody))
+  }
+
+  /** Takes a new arena after the old one was handed away; `bytes[0, kept)` moves over. */
+  renew(kept: number): void {
+    const bytes = Buffer.allocUnsafeSlow(Limits.outputArenaBytes)
+    this.bytes.copy(bytes, 0, 0, kept)
+    this.bytes = bytes
+    this.cursor = kept
+  }
+
+  /** Writes header and body to `target` from `at` on, and returns where they end. */
+  #put(target: Buffer, at: number, response: HttpResponse, persistence: Persistence, withoutBody: boolean): number {
+    this.#refreshDate()
+    // RFC 9110 §8.6: no Content-Length in 204; a 304 says nothing of a body that it has not.
+    if (response.statusCode === 204 || response.statusCode === 304) {
+      this.bodyBytes = 0
+      const head = `${this.#headText(response, persistence)}\r\n`
+      return at + target.latin1Write(head, at, head.length)
+    }
+    const plain = response.statusCode === 200 && persistence === Persistence.Default && response.fieldLines === ''
+    const head = plain ? this.#plainPrefix(response.contentType) : `${this.#headText(response, persistence)}Content-Length: `
+    const digits = digitsOf(response.body.length)
+    let bodyStart = at + head.length + digits + HEAD_END.length
+    const length =
+      typeof response.body === 'string'
+        ? target.utf8Write(response.body, bodyStart, target.byteLength - bodyStart)
+        : putBytes(target, bodyStart, response.body)
+    const moreDigits = digitsOf(length) - digits
+    if (moreDigits > 0) {
+      // The text has characters of several bytes, and they carried its length over a power of ten.
+      target.copyWithin(bodyStart + moreDigits, bodyStart, bodyStart + length)
+      bodyStart += moreDigits
+    }
+    if (typeof head === 'string') target.latin1Write(head, at, head.length)
+    else target.set(head, at)
+    putLength(target, at + head.length, digits + moreDigits, length)
+    this.bodyBytes = withoutBody ? 0 : length
+    return withoutBody ? bodyStart : bodyStart + length
+  }
+
+  #plainPrefix(contentType: string): Buffer {
+    let prefix = this.#prefixes.get(contentType)
+    if (prefix === undefined) {
+      prefix = Buffer.from(`HTTP/1.1 200 OK\r\nDate: ${this.#date}\r\n${typeLine(contentType)}Content-Length: `, 'latin1')
+      if (this.#prefixes.size < PREFIXES_KEPT) this.#prefixes.set(contentType, prefix)
+    }
+    return prefix
+  }
+
+  #headText(response: HttpResponse, persistence: Persistence): string {
+    const reason = STATUS_CODES[response.statusCode] ?? ''
+    return `HTTP/1.1 ${response.statusCode} ${reason}\r\nDate: ${this.#date}\r\n${PERSISTENCE_LINES[persistence]}${typeLine(response.contentType)}${response.fieldLines}`
+  }
+
+  #refreshDate(): void {
+    const second = Math.floor(this.#clock.wall() / 1000)
+    if (second === this.#second) return
+    this.#second = second
+    this.#date = new Date(second * 1000).toUTCString()
+    this.#prefixes.clear()
+  }
+}
+
+function typeLine(contentType: string): string {
+  return contentType === '' ? '' : `Content-Type: ${contentType}\r\n`
+}
+
+function putBytes(target: Buffer, at: number, body: Uint8Array): number {
+  target.set(body, at)
+  return body.byteLength
+}
+
+function digitsOf(value: number): number {
+  let digits = 1
+  for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) digits++
+  return digits
+}
+
+/** The digits of Content-Length and the end of the header. */
+function putLength(target: Buffer, at: number, digits: number, length: number): void {
+  let rest = length
+  for (let place = at + digits - 1; place >= at; place--) {
+    const next = Math.floor(rest / 10)
+    target[place] = ZERO + rest - next * 10
+    rest = next
+  }
+  const end = at + digits
+  target[end] = CR
+  target[end + 1] = LF
+  target[end + 2] = CR
+  target[end + 3] = LF
+}

@@ -1,0 +1,202 @@
+import { ownInstance, type OwnedInstance } from '../ipc/instance.ts'
+import { createSystemClock, type Clock } from '../shared/clock.ts'
+import type { Config } from '../shared/config.ts'
+import { NppError, messageOf, stackOf } from '../shared/errors.ts'
+import { Limits } from '../shared/limits.ts'
+import { openProcessLog, type ProcessLog } from '../shared/log.ts'
+import { importDefault, type SiteFiles } from '../shared/site.ts'
+import { TimerWheel } from '../shared/timer-wheel.ts'
+import type { App, AppContext } from './api.ts'
+import { Caller } from './call/caller.ts'
+import { Engine } from './engine.ts'
+import { listenAsConfigured, urlOf } from './listen-address.ts'
+import { NodeTransport } from './net/node-transport.ts'
+import { routeList } from './route/route-list.ts'
+import { Router } from './route/router.ts'
+import { ServicePresence } from './service-presence.ts'
+import { SiteEvents } from './site-events.ts'
+import { Supervisor, type ServiceCommand } from './supervisor.ts'
+
+export interface AppProcessOptions {
+  readonly site: SiteFiles
+  readonly config: Config
+  readonly instanceId: string
+  /** How npp start forks a service process. */
+  readonly serviceCommand: ServiceCommand
+}
+
+/** What has been opened so far, and how it is closed, last first. */
+class Closers {
+  readonly #closers: (() => void | Promise<void>)[] = []
+
+  add(closer: () => void | Promise<void>): void {
+    this.#closers.push(closer)
+  }
+
+  async closeAll(log: ProcessLog): Promise<void> {
+    for (const closer of this.#closers.splice(0).toReversed()) {
+      try {
+        await closer()
+      } catch (error) {
+        log.error({ error: stackOf(error) }, `closing failed: ${messageOf(error)}`)
+      }
+    }
+  }
+}
+
+/** Runs this process as npp_app until it is told to end; resolves with the exit code. What fails on the way leaves nothing behind. */
+export async function runApp(options: AppProcessOptions): Promise<number> {
+  process.title = 'npp_app'
+  const log = openProcessLog('npp_app', options.config)
+  const closers = new Closers()
+  closers.add(() => log.close())
+  const told = listenToSignals(log)
+  try {
+    await start(options, log, closers)
+    await told
+  } finally {
+    await closers.closeAll(log)
+  }
+  return 0
+}
+
+async function start(options: AppProcessOptions, log: ProcessLog, closers: Closers): Promise<void> {
+  const { site, config, instanceId } = options
+  const clock = createSystemClock()
+  const app = await loadApp(site.app)
+  const router = new Router()
+  defineRoutes(app, router)
+
+  const instance = await ownInstance(instanceId)
+  closers.add(() => instance.end())
+  const wheel = new TimerWheel(clock)
+  closers.add(() => wheel.stop())
+  const supervisor = supervise(options, clock, log, closers)
+  crashOnUncaught(log, instance, supervisor)
+
+  const presence = new ServicePresence(
+    clock,
+    () => instance.hasService(),
+    () => supervisor?.isStarting() ?? false,
+  )
+  const caller = new Caller({
+    requests: instance.requests,
+    replies: instance.replies,
+    engine: 0,
+    epoch: instance.epoch,
+    defaultTimeoutMs: config.ASYNCDefTimeout * 1000,
+    maxBacklog: config.maxBacklog,
+    hasService: () => presence.isThere(),
+    clock,
+    wheel,
+    log,
+  })
+  closers.add(() => caller.stop())
+  if (supervisor !== undefined) await firstService(instance, clock, log)
+
+  const context: AppContext = {
+    log,
+    callAsync: (name: string, input?: unknown, callOptions?: { readonly timeoutMs?: number }) => caller.call(name, input, callOptions),
+  }
+  await app.init?.(context)
+  closers.add(() => app.done?.(context))
+  const events = new SiteEvents(app, context)
+
+  const engine = new Engine({ config, router, caller, clock, wheel, log })
+  const transport = new NodeTransport(engine)
+  engine.attach(transport)
+  const address = await listenAsConfigured(transport, config)
+  closers.add(() => engine.drain())
+  events.start()
+  closers.add(() => events.stop())
+  announce(urlOf(address), instanceId, log)
+}
+
+async function loadApp(path: string): Promise<App> {
+  const definition = await importDefault(path)
+  if (!isAppDefinition(definition))
+    throw new NppError('NPP_SITE_INVALID', `${path} does not export a site: write export default defineApp({ routes(route) { … } })`)
+  return definition.app
+}
+
+function isAppDefinition(value: unknown): value is { readonly app: App } {
+  if (typeof value !== 'object' || value === null || !('npp' in value) || value.npp !== 'app' || !('app' in value)) return false
+  const { app } = value
+  return typeof app === 'object' && app !== null && 'routes' in app && typeof app.routes === 'function'
+}
+
+function defineRoutes(app: App, router: Router): void {
+  try {
+    app.routes(routeList(router))
+  } catch (error) {
+    if (error instanceof NppError) throw error
+    throw new NppError('NPP_SITE_INVALID', `routes of the site failed: ${messageOf(error)}`, { cause: error })
+  }
+}
+
+function supervise(
+  { site, config, serviceCommand }: AppProcessOptions,
+  clock: Clock,
+  log: ProcessLog,
+  closers: Closers,
+): Supervisor | undefined {
+  if (config.ASYNCSvcProcesses === 0 || site.services === undefined) return undefined
+  const supervisor = new Supervisor({ processes: config.ASYNCSvcProcesses, command: serviceCommand, clock, log })
+  closers.add(() => supervisor.stop())
+  supervisor.start()
+  return supervisor
+}
+
+/** Waits for the first service, so that the first request finds one; the engine starts without when it takes too long. */
+async function firstService(instance: OwnedInstance, clock: Clock, log: ProcessLog): Promise<void> {
+  const end = clock.monotonic() + Limits.firstServiceMs
+  while (!instance.hasService()) {
+    if (clock.monotonic() > end) {
+      log.warn({}, `no npp_svc came up within ${Limits.firstServiceMs / 1000} s; calls are answered 503 until one does`)
+      return
+    }
+    await new Promise((resolve) => {
+      setTimeout(resolve, FIRST_SERVICE_POLL_MS)
+    })
+  }
+}
+
+const FIRST_SERVICE_POLL_MS = 10
+
+/** Says where npp listens, whatever the log level: whoever picked port 0 has to know. */
+function announce(url: string, instance: string, log: ProcessLog): void {
+  log.line(
+    `${JSON.stringify({ level: 30, time: Date.now(), pid: process.pid, name: 'npp_app', url, instance, msg: `npp_app listens on ${url}` })}\n`,
+  )
+  log.flush()
+  // pm2 with wait_ready counts the process as online from here on.
+  process.send?.('ready')
+}
+
+/** Resolves at the first SIGINT or SIGTERM. A second one ends the process without the drain: somebody is in a hurry. */
+function listenToSignals(log: ProcessLog): Promise<void> {
+  return new Promise((resolve) => {
+    let told = false
+    const hear = (signal: string): void => {
+      log.info({ signal }, told ? 'npp_app ends at once' : 'npp_app finishes what is in flight and ends')
+      if (told) process.exit(1)
+      told = true
+      resolve()
+    }
+    process.on('SIGINT', hear)
+    process.on('SIGTERM', hear)
+  })
+}
+
+/** An exception that nobody caught may have left anything half done: say so, clear up, end. */
+function crashOnUncaught(log: ProcessLog, instance: OwnedInstance, supervisor: Supervisor | undefined): void {
+  process.on('uncaughtException', (error) => {
+    log.error({ error: stackOf(error) }, `npp_app crashed: ${messageOf(error)}`)
+    log.flush()
+    process.exit(new NppError('NPP_CRASHED', '').exitCode)
+  })
+  process.on('exit', () => {
+    supervisor?.kill()
+    instance.end()
+  })
+}

@@ -1,0 +1,74 @@
+import findMyWay from 'find-my-way'
+import { NppError, messageOf } from '../../shared/errors.ts'
+import { Limits } from '../../shared/limits.ts'
+import type { Forward, Request, Response } from '../api.ts'
+import { METHODS, type Method } from '../http/parser.ts'
+
+/** A handler, whatever parameters and services its types name: a method's parameter may be narrower than what it is called with. */
+export interface HandlerTarget {
+  handle(req: Request, res: Response): void | Promise<void>
+}
+
+/** What a route leads to. */
+export type RouteTarget = HandlerTarget | Forward
+
+export interface Match {
+  readonly target: RouteTarget
+  readonly params: Readonly<Record<string, string>>
+}
+
+const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
+
+/** Finds the route of a path: a table of exact paths in front of a radix tree for those with parameters. */
+export class Router {
+  readonly #exact = new Map<Method, Map<string, Match>>(METHODS.map((method) => [method, new Map<string, Match>()]))
+  readonly #tree = findMyWay({ maxParamLength: Limits.targetBytes })
+  /** What answers a path without a route, where the site says so. */
+  notFound: HandlerTarget | undefined
+
+  /** Throws NPP_ROUTE_INVALID for a path that cannot be one, and for a second route of the same path and method. */
+  add(method: Method, path: string, target: RouteTarget): void {
+    if (!path.startsWith('/')) throw new NppError('NPP_ROUTE_INVALID', `route ${method} ${path}: a path begins with /`)
+    try {
+      // The tree knows all routes, so that it sees duplicates, and finds exact paths that come percent-encoded.
+      this.#tree.on(method, path, () => undefined, { target })
+    } catch (error) {
+      throw new NppError('NPP_ROUTE_INVALID', `route ${method} ${path}: ${messageOf(error)}`, { cause: error })
+    }
+    if (!/[:*(]/.test(path)) this.#exact.get(method)?.set(path, { target, params: NO_PARAMS })
+  }
+
+  /** `path` comes from routingPathOf. HEAD finds GET routes too (RFC 9110 §9.3.2). */
+  find(method: Method, path: string): Match | undefined {
+    const match = this.#exact.get(method)?.get(path) ?? this.#search(method, path)
+    return match === undefined && method === 'HEAD' ? this.find('GET', path) : match
+  }
+
+  /** Methods that have a route for the path, for the Allow field. */
+  allowed(path: string): Method[] {
+    return METHODS.filter((method) => this.find(method, path) !== undefined)
+  }
+
+  #search(method: Method, path: string): Match | undefined {
+    const found = this.#tree.find(method, path)
+    if (found === null) return undefined
+    const store: unknown = found.store
+    const target = isStore(store) ? store.target : undefined
+    return target === undefined ? undefined : { target, params: definedOnly(found.params) }
+  }
+}
+
+function isStore(store: unknown): store is { readonly target: RouteTarget } {
+  return typeof store === 'object' && store !== null && 'target' in store
+}
+
+function areDefined(params: Readonly<Record<string, string | undefined>>): params is Record<string, string> {
+  for (const name in params) if (params[name] === undefined) return false
+  return true
+}
+
+/** A parameter that a route leaves optional is missing rather than undefined. */
+function definedOnly(params: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string>> {
+  if (areDefined(params)) return params
+  return Object.fromEntries(Object.entries(params).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))
+}
