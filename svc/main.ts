@@ -1,0 +1,117 @@
+import { attach, clearStale, type AttachedInstance } from '../ipc/instance.ts'
+import { createSystemClock } from '../shared/clock.ts'
+import type { Config } from '../shared/config.ts'
+import { NppError, stackOf } from '../shared/errors.ts'
+import { Limits } from '../shared/limits.ts'
+import { openProcessLog, type ProcessLog } from '../shared/log.ts'
+import { importDefault, type SiteFiles } from '../shared/site.ts'
+import { Registry } from './registry.ts'
+import { Worker } from './worker.ts'
+
+const ENGINE_END_POLL_MS = 2
+
+export interface ServiceProcessOptions {
+  readonly site: SiteFiles
+  readonly config: Config
+  readonly instanceId: string
+  /** An npp_app of this machine forked the process: it ends it, and SIGINT from the terminal is not for it. */
+  readonly supervised: boolean
+}
+
+/** Runs this process as npp_svc until it is told to end or its engine is gone; resolves with the exit code. */
+export async function runService(options: ServiceProcessOptions): Promise<number> {
+  process.title = 'npp_svc'
+  const { site, instanceId, supervised } = options
+  const log = openProcessLog('npp_svc', options.config)
+  const clock = createSystemClock()
+  const stop = new AbortController()
+  listenToSignals(stop, supervised)
+  crashOnUncaught(log)
+  if (supervised) clearUpAfterEngine(instanceId, stop.signal)
+  const registry = await loadRegistry(site)
+  let served = false
+  while (!stop.signal.aborted) {
+    const instance = await attach(instanceId, clock, stop.signal)
+    if (instance === undefined) break
+    served = true
+    log.info({ instance: instanceId, services: registry.names }, 'npp_svc attached')
+    const worker = new Worker({ requests: instance.requests, replies: instance.replies, registry, clock, log })
+    const outcome = await serve(worker, instance, stop.signal)
+    instance.detach()
+    log.info({ instance: instanceId }, outcome === 'stopped' ? 'npp_svc ends' : 'npp_app is gone; waiting for another')
+  }
+  if (stop.signal.aborted) return close(log, 0)
+  clearStale(instanceId)
+  if (served) {
+    log.warn({ instance: instanceId }, `npp_app did not come back within ${Limits.attachMs / 1000} s; npp_svc ends`)
+    return close(log, 0)
+  }
+  log.close()
+  throw new NppError(
+    'NPP_NO_INSTANCE',
+    `no npp_app of the instance ${instanceId} came up within ${Limits.attachMs / 1000} s: start one with npx npp start ${site.folder}, or name its instance with NPP_ASYNC_ID`,
+  )
+}
+
+function close(log: ProcessLog, code: number): number {
+  log.close()
+  return code
+}
+
+async function loadRegistry(site: SiteFiles): Promise<Registry> {
+  if (site.services === undefined)
+    throw new NppError('NPP_SITE_NOT_FOUND', `${site.folder} has no svc module, so there is nothing for npp_svc to run`)
+  return new Registry(await importDefault(site.services), site.services)
+}
+
+/** Serves until the process is to end or the engine is gone. */
+function serve(worker: Worker, instance: AttachedInstance, signal: AbortSignal): Promise<'stopped' | 'gone'> {
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      clearInterval(timer)
+      void worker.stop().then(() => resolve('stopped'))
+    }
+    const timer = setInterval(() => {
+      if (instance.isAlive()) return
+      clearInterval(timer)
+      signal.removeEventListener('abort', finish)
+      worker.abandon()
+      resolve('gone')
+    }, Limits.engineCheckMs)
+    worker.start()
+    if (signal.aborted) finish()
+    else signal.addEventListener('abort', finish, { once: true })
+  })
+}
+
+/**
+ * node:cluster ends a forked process as soon as the channel to its parent breaks. Was it not told to end, then the engine was killed, and
+ * nobody else removes the queues.
+ */
+function clearUpAfterEngine(instanceId: string, told: AbortSignal): void {
+  const engine = process.ppid
+  process.on('exit', () => {
+    if (told.aborted) return
+    // The channel breaks before the kernel has taken back all that a dying process held; its children have a new parent after that.
+    const pause = new Int32Array(new SharedArrayBuffer(4))
+    for (let waited = 0; process.ppid === engine && waited < Limits.engineEndMs; waited += ENGINE_END_POLL_MS)
+      Atomics.wait(pause, 0, 0, ENGINE_END_POLL_MS)
+    clearStale(instanceId)
+  })
+}
+
+function listenToSignals(stop: AbortController, supervised: boolean): void {
+  process.on('SIGTERM', () => stop.abort())
+  // A terminal sends SIGINT to the whole group; under npp_app the engine drains first and ends us then.
+  process.on('SIGINT', () => {
+    if (!supervised) stop.abort()
+  })
+}
+
+function crashOnUncaught(log: ProcessLog): void {
+  process.on('uncaughtException', (error) => {
+    log.error({ error: stackOf(error) }, 'npp_svc crashed')
+    log.flush()
+    process.exit(new NppError('NPP_CRASHED', '').exitCode)
+  })
+}
