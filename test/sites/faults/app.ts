@@ -1,0 +1,72 @@
+import { defineApp, forward, ServiceError } from 'npp/app'
+import type services from './svc.ts'
+
+export default defineApp<typeof services>({
+  routes(route) {
+    route.get('/hello', (_req, res) => res.text('Hello World!'))
+    route.get('/throws', () => {
+      throw new Error('secret of the handler')
+    })
+    route.get('/rejects', async () => {
+      await Promise.resolve()
+      throw new Error('late secret of the handler')
+    })
+    route.get('/silent', () => undefined)
+    route.get('/forgets', async () => {
+      await Promise.resolve()
+    })
+    route.get('/late', (req, res) => {
+      setTimeout(() => res.text(`late ${req.query.get('token')}`), Number(req.query.get('ms')))
+    })
+    route.get('/written', (_req, res) => {
+      res.write('<p>one</p>').write('<p>two</p>')
+    })
+    route.get('/twice', (_req, res) => {
+      res.text('first')
+      res.text('second')
+    })
+    route.get('/split', (req, res) => res.header('X-Value', req.query.get('value') ?? '').text('ok'))
+    route.get('/identity/:token', async (req, res) => res.json(await req.callAsync('identity', { token: req.params.token })))
+    route.get('/slow/:token', async (req, res) => {
+      const ms = Number(req.query.get('ms'))
+      const timeoutMs = Number(req.query.get('timeoutMs') ?? 5000)
+      res.json(await req.callAsync('slow', { token: req.params.token, ms }, { timeoutMs }))
+    })
+    route.get('/busy', async (req, res) => res.json(await req.callAsync('busy', { ms: Number(req.query.get('ms')) })))
+    // @ts-expect-error: the site has no such service; this is what a build without type checks would run.
+    route.get('/unknown', async (req, res) => res.json(await req.callAsync('unknown')))
+    route.get('/throwing', async (req, res) => res.json(await req.callAsync('throwing')))
+    route.get('/rejecting', async (req, res) => res.json(await req.callAsync('rejecting')))
+    route.get('/caught', async (req, res) => {
+      try {
+        await req.callAsync('throwing')
+      } catch (error) {
+        if (!(error instanceof ServiceError)) throw error
+        res.json({ code: error.code, service: error.service, serviceCode: error.serviceCode })
+      }
+    })
+    route.get('/large', async (req, res) => res.text(await req.callAsync('large', { bytes: Number(req.query.get('bytes')) })))
+    route.post('/bytes', async (req, res) => res.send(await req.callAsync('bytes', req.body)))
+    route.get('/nothing', async (req, res) => res.json({ result: String(await req.callAsync('nothing')) }))
+    route.get('/unsendable', async (req, res) => res.json(await req.callAsync('unsendable')))
+    // @ts-expect-error: a function cannot be the input of a service.
+    route.get('/unsendable-input', async (req, res) => res.json(await req.callAsync('identity', { token: () => 1 })))
+    route.all('/page/*', forward('page'))
+    route.get('/bad-page', forward('badPage'))
+    route.get('/crash', () => {
+      setTimeout(() => {
+        throw new Error('nobody catches this')
+      }, 1)
+    })
+    route.get('/big/:bytes', (req, res) => res.text('y'.repeat(Number(req.params.bytes))))
+    route.post('/json', (req, res) => res.json({ got: req.json() }))
+    route.post('/form', (req, res) => res.json([...req.form().entries()]))
+    route.all('/echo', (req, res) => res.type(req.header('content-type') ?? 'application/octet-stream').send(req.body))
+    route.get('/fields', (req, res) => res.json([...req.headers]))
+    route.get('/cookies', (req, res) => res.cookie('seen', 'a b', { maxAge: 60 }).json([...req.cookies]))
+    route.get('/files/*', (req, res) => res.json(req.params))
+    route.get('/hi/:name', (req, res) => res.json({ ...req.params, path: req.path, target: req.target, ip: req.ip, query: [...req.query.entries()] }))
+    route.delete('/thing/:id', (req, res) => res.status(204).text(`${req.params.id} is gone`))
+    route.get('/move', (_req, res) => res.redirect('/hello?ü=1', 303))
+  },
+})

@@ -1,0 +1,33 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { defineServices, page } from 'npp/svc'
+
+/** A process that has been asked to hang says so by its pid. */
+export default defineServices({
+  identity: (input: { readonly token: string }) => ({ token: input.token, pid: process.pid }),
+  slow: async ({ token, ms }: { readonly token: string; readonly ms: number }) => {
+    await sleep(ms)
+    return { token, pid: process.pid }
+  },
+  busy: ({ ms }: { readonly ms: number }) => {
+    const end = performance.now() + ms
+    while (performance.now() < end) continue
+    return { pid: process.pid }
+  },
+  throwing: () => {
+    throw Object.assign(new Error('secret of the service'), { code: 'E_SITE' })
+  },
+  rejecting: async () => {
+    await sleep(1)
+    throw new Error('late secret of the service')
+  },
+  large: ({ bytes }: { readonly bytes: number }) => 'x'.repeat(bytes),
+  bytes: (input: Uint8Array) => input,
+  nothing: () => undefined,
+  unsendable: () => ({ callback: () => 1 }),
+  page: page((req, res) => {
+    res.status(201).header('X-From', String(process.pid)).html(`<p>${req.method} ${req.path} ${req.body.toString()}</p>`)
+  }),
+  badPage: page((_req, res) => {
+    res.header('X-Bad', 'a\r\nSet-Cookie: stolen=1').text('never')
+  }),
+})
