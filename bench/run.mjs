@@ -25,7 +25,7 @@ for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP:
     if (interrupted) process.exit(code)
     interrupted = true
     process.stderr.write('\nending what was started …\n')
-    endAll(endGraceMs).finally(() => process.exit(code))
+    void endAll(endGraceMs).finally(() => process.exit(code))
   })
 }
 process.on('exit', killAll)
