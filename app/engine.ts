@@ -346,7 +346,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     page.status(status).html(errorPage(status, ''))
     conn.isHead = false
     this.#emit(conn, page, Persistence.Close)
-    if (this.#current !== conn) this.#flush(conn)
+    this.#flush(conn)
     this.#end(conn)
   }
 

@@ -36,6 +36,8 @@ export const Limits = {
   callDepth: 128,
   /** milliseconds without any service process during which calls still wait for one: a restart takes about 200 */
   serviceGraceMs: 1000,
+  /** milliseconds between two looks, while calls wait, at whether any service is left */
+  serviceWatchMs: 250,
   /** milliseconds between two looks at the locks by which processes show that they are alive */
   presenceCheckMs: 100,
   /** messages a process takes from a queue in one turn of the event loop, so that sockets are served in between */

@@ -51,14 +51,18 @@ export class Caller {
   readonly #pending = new PendingCalls()
   readonly #outgoing: Buffer
   readonly #incoming: Buffer
+  /** Where calls go that nobody took. */
+  readonly #unclaimed: Buffer
   #backlog: Waiting[] = []
   #backlogHead = 0
   #stopped = false
+  #watching = false
 
   constructor(options: CallerOptions) {
     this.#options = options
     this.#outgoing = Buffer.allocUnsafeSlow(options.requests.messageSize)
     this.#incoming = Buffer.allocUnsafeSlow(options.replies.messageSize)
+    this.#unclaimed = Buffer.allocUnsafeSlow(options.requests.messageSize)
     options.replies.onMessages(() => this.#receive())
     options.requests.onDrain(() => this.#sendWaiting())
   }
@@ -152,7 +156,33 @@ export class Caller {
       this.#backlog.push({ slot, generation, bytes: Buffer.from(this.#outgoing.subarray(0, length)) })
     }
     call.timer = wheel.arm(timeout, this, slot, generation)
+    this.#watchServices()
     return undefined
+  }
+
+  /** While calls wait, looks whether anybody is left to answer them: without services they fail soon, not at their deadlines. */
+  #watchServices(): void {
+    if (this.#watching) return
+    this.#watching = true
+    this.#options.wheel.arm(Limits.serviceWatchMs, { expired: () => this.#lookForServices() }, 0, 0)
+  }
+
+  #lookForServices(): void {
+    this.#watching = false
+    if (this.#pending.count === 0 || this.#stopped) return
+    if (this.#options.hasService()) {
+      this.#watchServices()
+      return
+    }
+    // What lies in the queue is taken out, so that a service that comes later does not run what has been answered with a failure.
+    while (this.#options.requests.shift(this.#unclaimed) !== -1) continue
+    this.#backlog = []
+    this.#backlogHead = 0
+    this.#options.requests.cancelDrain()
+    for (const call of this.#pending.takeAll()) {
+      this.#options.wheel.cancel(call.timer)
+      call.waiter.failed(new NppError('NPP_NO_SERVICE', `no service process is left to answer the call of ${call.name}`))
+    }
   }
 
   #sendWaiting(): void {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { queueNames } from '../../ipc/instance.ts'
+import { clearStale, queueNames } from '../../ipc/instance.ts'
 import { PosixQueue } from '../../ipc/posix-queue.ts'
 import { NppError } from '../../shared/errors.ts'
 import { eventually } from './eventually.ts'
@@ -81,6 +81,13 @@ export class Instance extends NppProcess {
   constructor(site: string, settings: Readonly<Record<string, string>>, id: string, args: readonly string[]) {
     super(['start', site, ...args], environment({ NPP_ASYNC_ID: id, ...settings }))
     this.id = id
+  }
+
+  /** Ends the instance; what a killed one leaves is removed, so that a test that fails leaves nothing either. */
+  override async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    const code = await super.stop(signal)
+    clearStale(this.id)
+    return code
   }
 
   /** Pids of npp_svc processes that were attached, in the order of the log. */
