@@ -19,7 +19,7 @@ export interface CallOptions {
 
 /**
  * Has a service process run `name` with `input` and resolves with what it returns. Rejects with an NppError: NPP_CALL_TIMEOUT, NPP_NO_SERVICE,
- * NPP_NO_SUCH_SERVICE, NPP_SERVICE_FAILED (a ServiceError), NPP_BACKLOG_FULL, NPP_CALL_INPUT, NPP_CALL_TOO_LARGE, NPP_CALL_CANCELLED. A handler that lets it pass answers
+ * NPP_NO_SUCH_SERVICE, NPP_SERVICE_FAILED (a ServiceError), NPP_BACKLOG_FULL, NPP_CALL_INPUT, NPP_CALL_TOO_LARGE, NPP_REPLY_TOO_LARGE, NPP_CALL_CANCELLED. A handler that lets it pass answers
  * with the status of that error.
  */
 export type CallAsync<S> = unknown extends S ? UntypedCall : TypedCall<S>

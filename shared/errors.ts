@@ -39,7 +39,8 @@ const ERRORS = {
 
   // Calls.
   NPP_CALL_INPUT: { status: 500, exit: 70, summary: 'The input or output of a call cannot be encoded.' },
-  NPP_CALL_TOO_LARGE: { status: 413, exit: 70, summary: 'The call or its reply does not fit into a message.' },
+  NPP_CALL_TOO_LARGE: { status: 413, exit: 70, summary: 'The input of a call does not fit into a message.' },
+  NPP_REPLY_TOO_LARGE: { status: 500, exit: 70, summary: 'The result of a service does not fit into a message.' },
   NPP_CALL_TIMEOUT: { status: 504, exit: 70, summary: 'The service did not reply before the deadline of the call.' },
   NPP_CALL_CANCELLED: { status: 503, exit: 70, summary: 'The call was given up because the engine stops.' },
   NPP_BACKLOG_FULL: { status: 503, exit: 70, summary: 'More calls wait for room in the queue than maxBacklog allows.' },

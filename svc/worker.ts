@@ -157,7 +157,7 @@ export class Worker {
     if (bytes > this.#outgoing.byteLength) {
       const reason = `the result of ${frame.name} takes ${bytes} bytes; a message holds ${this.#outgoing.byteLength}`
       this.#options.log.error({ service: frame.name }, reason)
-      this.#replyFailure(frame, 'NPP_CALL_TOO_LARGE', reason)
+      this.#replyFailure(frame, 'NPP_REPLY_TOO_LARGE', reason)
       return
     }
     this.#send(frame, frame.kind === FrameKind.PageCall ? FrameKind.PageReply : FrameKind.Reply, body)

@@ -35,7 +35,7 @@ interface Waiting {
 const NO_BODY = new Uint8Array(0)
 
 /** Failure codes that a service process may report; any other becomes NPP_SERVICE_FAILED. */
-const REPORTED: ReadonlySet<NppCode> = new Set(['NPP_NO_SUCH_SERVICE', 'NPP_CALL_TOO_LARGE', 'NPP_CALL_INPUT', 'NPP_CALL_TIMEOUT'])
+const REPORTED: ReadonlySet<NppCode> = new Set(['NPP_NO_SUCH_SERVICE', 'NPP_REPLY_TOO_LARGE', 'NPP_CALL_INPUT', 'NPP_CALL_TIMEOUT'])
 
 /**
  * The engine's end of callAsync: puts calls into the request queue, waits for the replies, and keeps the deadline of each. A call leaves at
