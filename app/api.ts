@@ -89,7 +89,8 @@ export interface Forward<K extends string = string> {
   readonly options: CallOptions
 }
 
-/** Where a site says what answers which path. ':name' takes a segment, '*' at the end the rest; GET routes answer HEAD too. */
+/** Where a site says what answers which path. ':name' takes a segment, '*' at the end the rest. GET routes answer HEAD too;
+ * `all` answers the methods for which the path has no route of its own. */
 export interface Route<S = unknown> {
   get<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
   post<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void

@@ -63,6 +63,7 @@ export async function runApp(options: AppProcessOptions): Promise<number> {
 async function start(options: AppProcessOptions, log: ProcessLog, closers: Closers): Promise<void> {
   const { site, config, instanceId } = options
   const clock = createSystemClock()
+  if (site.stale.length > 0) log.warn({ stale: site.stale }, `built before its source was changed: ${site.stale.join(', ')}; build the site again`)
   const app = await loadApp(site.app)
   const router = new Router()
   defineRoutes(app, router)
@@ -127,7 +128,9 @@ function isAppDefinition(value: unknown): value is { readonly app: App } {
 
 function defineRoutes(app: App, router: Router): void {
   try {
-    app.routes(routeList(router))
+    const list = routeList(router)
+    app.routes(list.route)
+    list.finish()
   } catch (error) {
     if (error instanceof NppError) throw error
     throw new NppError('NPP_SITE_INVALID', `routes of the site failed: ${messageOf(error)}`, { cause: error })

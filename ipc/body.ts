@@ -13,10 +13,10 @@ export interface Decoded {
 
 /** Puts a value into MessagePack: what JSON can say, and Date, bigint (64 bits), undefined, Buffer and Uint8Array. */
 export function encodeBody(value: unknown): Buffer | EncodeError {
-  const fault = findUnsendable(value, '', 0)
-  if (fault !== undefined) return new EncodeError(fault)
   try {
-    return packr.pack(value)
+    // Inside, as a getter of the site's may throw.
+    const fault = findUnsendable(value, '', 0)
+    return fault === undefined ? packr.pack(value) : new EncodeError(fault)
   } catch (error) {
     return new EncodeError(messageOf(error))
   }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { NppError, errnoOf, messageOf } from './errors.ts'
 
@@ -69,7 +70,7 @@ const instanceId: Kind<string> = {
 
 const address: Kind<string> = {
   allowed: 'an IPv4 or IPv6 address of this machine, for example 127.0.0.1 or ::1',
-  parse: (text) => (/^[0-9A-Fa-f:.%a-z]{2,64}$/.test(text) ? text : undefined),
+  parse: (text) => (isIP(text) === 0 ? undefined : text),
 }
 
 type Settings = { readonly [K in ConfigKey]: Setting<Config[K]> }

@@ -41,9 +41,9 @@ export type CallInput<S, K extends string> =
   S extends ServiceDefinition<infer T>
     ? K extends keyof T
       ? T[K] extends (...args: infer A) => unknown
-        ? A extends [infer I, ...unknown[]]
-          ? I
-          : undefined
+        ? A extends readonly []
+          ? undefined
+          : A[0]
         : never
       : never
     : never

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync, realpathSync, statSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { basename, join, parse, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { NppError, messageOf } from './errors.ts'
 
@@ -10,6 +10,8 @@ export interface SiteFiles {
   readonly app: string
   /** Module with the services, where the site has one. */
   readonly services: string | undefined
+  /** Of these, the ones that are older than the .ts file they were built of. */
+  readonly stale: readonly string[]
 }
 
 /** Where a module of the site may stand, best first: as it is, built by the site, or as types that Node strips. */
@@ -44,7 +46,14 @@ export function findSite(folder: string): SiteFiles {
   if (app === undefined) {
     throw new NppError('NPP_SITE_NOT_FOUND', `${absolute} has no app module: looked for ${candidatesOf('app').join(', ')}`)
   }
-  return { folder: absolute, app, services: findModule(absolute, 'svc') }
+  const services = findModule(absolute, 'svc')
+  const stale = [app, services].filter((path) => path !== undefined).filter((path) => isStale(absolute, path))
+  return { folder: absolute, app, services, stale }
+}
+
+function isStale(folder: string, built: string): boolean {
+  const source = statSync(join(folder, `${parse(built).name}.ts`), { throwIfNoEntry: false })
+  return source !== undefined && source.mtimeMs > statSync(built).mtimeMs
 }
 
 /** The default export of a module of the site. Throws NPP_SITE_INVALID, the module's own error as its cause. */

@@ -45,18 +45,21 @@ class ServicePageRequest implements PageRequest {
 
 /** Collects; the engine checks every field when it applies them, as it does for its own handlers. */
 class ServicePageResponse implements PageResponse {
-  #status = 200
+  #status = 0
   readonly #headers: [string, string][] = []
   #contentType = ''
   #text = ''
   #bytes: Uint8Array | undefined
+  #answered = false
 
   status(code: number): this {
+    this.#mustBeOpen()
     this.#status = code
     return this
   }
 
   header(name: string, value: string): this {
+    this.#mustBeOpen()
     this.#headers.push([name, value])
     return this
   }
@@ -67,6 +70,7 @@ class ServicePageResponse implements PageResponse {
   }
 
   write(text: string | { toString(): string }): this {
+    this.#mustBeOpen()
     this.#text += String(text)
     return this
   }
@@ -91,16 +95,27 @@ class ServicePageResponse implements PageResponse {
   }
 
   redirect(location: string, code = 302): void {
-    this.status(code).header('Location', encodeURI(location).replaceAll('%25', '%'))
+    if (code < 300 || code > 399) throw new NppError('NPP_HEADER_INVALID', `${code} is not a status that redirects`)
+    this.status(code).header('Location', location)
+    this.#answered = true
   }
 
+  /** What the page has written. Throws NPP_SERVICE_FAILED when that is nothing at all: an empty 200 would hide a forgotten answer. */
   answer(): ForwardedAnswer {
+    if (!this.#answered && this.#text === '' && this.#status === 0)
+      throw new NppError('NPP_SERVICE_FAILED', 'the page service finished without an answer')
     const contentType = this.#contentType === '' && this.#text !== '' ? 'text/html; charset=utf-8' : this.#contentType
     const headers = contentType === '' ? this.#headers : [...this.#headers, ['Content-Type', contentType] as const]
-    return { status: this.#status, headers, body: this.#bytes ?? this.#text }
+    return { status: this.#status === 0 ? 200 : this.#status, headers, body: this.#bytes ?? this.#text }
+  }
+
+  #mustBeOpen(): void {
+    if (this.#answered) throw new NppError('NPP_ALREADY_ANSWERED', 'the request was answered before; a page answers once')
   }
 
   #finish(body: string, contentType: string): void {
+    this.#mustBeOpen()
+    this.#answered = true
     this.#text += body
     if (this.#contentType === '') this.#contentType = contentType
   }

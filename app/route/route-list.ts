@@ -1,24 +1,41 @@
 import type { Forward, Handler, Route } from '../api.ts'
 import { METHODS, type Method } from '../http/parser.ts'
-import type { Router } from './router.ts'
+import type { RouteTarget, Router } from './router.ts'
 
-/** What a site's `routes` gets: the calls that fill the router. */
-export function routeList(router: Router): Route {
+/** What a site's `routes` gets, and the end of its definitions. */
+export interface RouteList {
+  readonly route: Route
+  /** Adds what `all` asked for, where no route of the method was defined: before the end nobody knows. */
+  finish(): void
+}
+
+/** The calls that fill the router. */
+export function routeList(router: Router): RouteList {
+  const forAll: (readonly [string, RouteTarget])[] = []
   const adder =
-    (...methods: readonly Method[]) =>
-    (path: string, target: Handler<unknown, never> | Forward): void => {
-      const routeTarget = typeof target === 'function' ? { handle: target } : target
-      for (const method of methods) router.add(method, path, routeTarget)
-    }
+    (method: Method) =>
+    (path: string, target: Handler<unknown, never> | Forward): void =>
+      router.add(method, path, routeTarget(target))
   return {
-    get: adder('GET'),
-    post: adder('POST'),
-    put: adder('PUT'),
-    patch: adder('PATCH'),
-    delete: adder('DELETE'),
-    all: adder(...METHODS),
-    notFound(handler) {
-      router.notFound = { handle: handler }
+    route: {
+      get: adder('GET'),
+      post: adder('POST'),
+      put: adder('PUT'),
+      patch: adder('PATCH'),
+      delete: adder('DELETE'),
+      all(path: string, target: Handler<unknown, never> | Forward) {
+        forAll.push([path, routeTarget(target)])
+      },
+      notFound(handler) {
+        router.notFound = { handle: handler }
+      },
+    },
+    finish() {
+      for (const [path, target] of forAll) for (const method of METHODS) if (!router.has(method, path)) router.add(method, path, target)
     },
   }
+}
+
+function routeTarget(target: Handler<unknown, never> | Forward): RouteTarget {
+  return typeof target === 'function' ? { handle: target } : target
 }

@@ -29,6 +29,7 @@ export class Router {
   /** Throws NPP_ROUTE_INVALID for a path that cannot be one, and for a second route of the same path and method. */
   add(method: Method, path: string, target: RouteTarget): void {
     if (!path.startsWith('/')) throw new NppError('NPP_ROUTE_INVALID', `route ${method} ${path}: a path begins with /`)
+    if (this.has(method, path)) throw new NppError('NPP_ROUTE_INVALID', `route ${method} ${path}: defined already`)
     try {
       // The tree knows all routes, so that it sees duplicates, and finds exact paths that come percent-encoded.
       this.#tree.on(method, path, () => undefined, { target })
@@ -36,6 +37,11 @@ export class Router {
       throw new NppError('NPP_ROUTE_INVALID', `route ${method} ${path}: ${messageOf(error)}`, { cause: error })
     }
     if (!/[:*(]/.test(path)) this.#exact.get(method)?.set(path, { target, params: NO_PARAMS })
+  }
+
+  /** True when this very path, not one that matches it, has a route of the method. */
+  has(method: Method, path: string): boolean {
+    return this.#tree.hasRoute(method, path)
   }
 
   /** `path` comes from routingPathOf. HEAD finds GET routes too (RFC 9110 §9.3.2). */
@@ -54,7 +60,11 @@ export class Router {
     if (found === null) return undefined
     const store: unknown = found.store
     const target = isStore(store) ? store.target : undefined
-    return target === undefined ? undefined : { target, params: definedOnly(found.params) }
+    if (target === undefined) return undefined
+    const params = definedOnly(found.params)
+    // The tree lets ':name' match nothing; a segment that is not there is no segment.
+    for (const name in params) if (params[name] === '' && name !== '*') return undefined
+    return { target, params }
   }
 }
 

@@ -35,7 +35,10 @@ test('the packed package installs into a site, builds its addon there and runs i
      export default defineApp({ routes(route) { route.get('/', async (req, res) => { res.json(await req.callAsync('answer')); setTimeout(() => process.kill(process.pid, 'SIGTERM'), 50) }) },
        everySecond() {} })`,
   )
-  writeFileSync(join(site, 'svc.js'), `import { defineServices } from 'npp/svc'\nexport default defineServices({ answer: () => ({ answer: 42 }) })`)
+  writeFileSync(
+    join(site, 'svc.js'),
+    `import { defineServices } from 'npp/svc'\nexport default defineServices({ answer: () => ({ answer: 42 }) })`,
+  )
   await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', join(folder, tarball)], { cwd: site, env })
 
   const doctor = await run('npx', ['npp', 'doctor'], { cwd: site, env })

@@ -23,12 +23,17 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : 0
 }
 
+function titleOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0] ?? ''
+}
+
 test('the real pm2 starts, scales and deletes npp', { timeout: 180_000 }, async (context) => {
   const home = mkdtempSync(join(tmpdir(), 'npp-pm2-'))
   const id = freshInstanceId()
   const port = await freePort()
   const env = environment({ PM2_HOME: home, NPP_ASYNC_ID: id, NPP_HTTP_PORT: String(port) })
-  const pm2 = async (...args: readonly string[]): Promise<string> => (await run(process.execPath, [PM2, ...args], { cwd: ROOT, env })).stdout
+  const pm2 = async (...args: readonly string[]): Promise<string> =>
+    (await run(process.execPath, [PM2, ...args], { cwd: ROOT, env })).stdout
   context.after(async () => {
     await pm2('kill').catch(() => undefined) // Without a daemon there is nothing to kill.
     rmSync(home, { recursive: true, force: true })
@@ -41,12 +46,18 @@ test('the real pm2 starts, scales and deletes npp', { timeout: 180_000 }, async 
     const body: unknown = await answer.json()
     return typeof body === 'object' && body !== null && 'pid' in body && typeof body.pid === 'number' ? body.pid : 0
   }
-  const titleOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0] ?? ''
   const pids = async (name: string): Promise<number[]> => {
     const list: unknown = JSON.parse(await pm2('jlist'))
     assert.ok(Array.isArray(list))
     return list.flatMap((entry: unknown) =>
-      typeof entry === 'object' && entry !== null && 'name' in entry && entry.name === name && 'pid' in entry && typeof entry.pid === 'number' ? [entry.pid] : [],
+      typeof entry === 'object' &&
+      entry !== null &&
+      'name' in entry &&
+      entry.name === name &&
+      'pid' in entry &&
+      typeof entry.pid === 'number'
+        ? [entry.pid]
+        : [],
     )
   }
 
@@ -67,14 +78,20 @@ test('the real pm2 starts, scales and deletes npp', { timeout: 180_000 }, async 
     for (const pid of await Promise.all(Array.from({ length: 30 }, answeringPid))) seen.add(pid)
     return seen.size === 3
   })
-  assert.deepEqual([...seen].toSorted(), services.toSorted())
+  assert.deepEqual(seen, new Set(services))
 
   await pm2('restart', 'npp_app')
   await eventually('the services serve the next npp_app', async () => (await answeringPid().catch(() => 0)) > 0)
 
   const all = [...(await pids('npp_app')), ...services]
   await pm2('delete', 'ecosystem.config.js')
-  assert.deepEqual(all.filter((pid) => isAlive(pid)), [])
+  assert.deepEqual(
+    all.filter((pid) => isAlive(pid)),
+    [],
+  )
   assert.deepEqual(queuesOf(id), [])
-  assert.deepEqual(readdirSync('/dev/shm').filter((name) => name.includes(id)), [])
+  assert.deepEqual(
+    readdirSync('/dev/shm').filter((name) => name.includes(id)),
+    [],
+  )
 })

@@ -21,7 +21,12 @@ interface Ended {
 function runToEnd(args: readonly string[], settings: Readonly<Record<string, string>> = {}, prefix: readonly string[] = []): Ended {
   const [program = process.execPath, ...rest] = [...prefix, process.execPath, NPP, ...args]
   const asNobody = settings['TEST_USER'] === 'nobody' && process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
-  const { status, stdout, stderr } = spawnSync(program, rest, { encoding: 'utf8', env: environment(settings), timeout: 30_000, ...asNobody })
+  const { status, stdout, stderr } = spawnSync(program, rest, {
+    encoding: 'utf8',
+    env: environment(settings),
+    timeout: 30_000,
+    ...asNobody,
+  })
   return { status, stdout, stderr }
 }
 
@@ -93,7 +98,10 @@ describe('a start that fails says why in one clear message, and leaves nothing',
     const folder = temporaryFolder(context)
     writeFileSync(join(folder, 'app.mjs'), '')
     writeFileSync(join(folder, 'npp.conf'), 'httpPort = 99999\n\nhtttpPort = 80\nlogLevel=loud\nnonsense\n')
-    const { status, stderr } = runToEnd(['start', folder, '--keep-alive-timeout=soon', '--no-such-flag', '1'], { NPP_MAX_BACKLOG: '-1', NPP_NOTHING: 'x' })
+    const { status, stderr } = runToEnd(['start', folder, '--keep-alive-timeout=soon', '--no-such-flag', '1'], {
+      NPP_MAX_BACKLOG: '-1',
+      NPP_NOTHING: 'x',
+    })
     assert.equal(status, 78)
     for (const expected of [
       /npp\.conf:1: httpPort = 99999: allowed: a whole number from 0 to 65535/,
@@ -119,7 +127,10 @@ describe('a start that fails says why in one clear message, and leaves nothing',
     const { status, stderr } = runToEnd(['start', FAULTS], { NPP_HTTP_PORT: String(port), NPP_ASYNC_ID: id })
     blocker.close()
     assert.equal(status, 71)
-    assert.equal(stderr, `npp: port ${port} is in use on 127.0.0.1: stop the other process, or set NPP_HTTP_PORT to another port (NPP_PORT_IN_USE)\n`)
+    assert.equal(
+      stderr,
+      `npp: port ${port} is in use on 127.0.0.1: stop the other process, or set NPP_HTTP_PORT to another port (NPP_PORT_IN_USE)\n`,
+    )
     assert.deepEqual(queuesOf(id), [])
   })
 
@@ -127,7 +138,10 @@ describe('a start that fails says why in one clear message, and leaves nothing',
     const id = freshInstanceId()
     const { status, stderr } = runToEnd(['start', FAULTS], { NPP_HTTP_PORT: '1', NPP_ASYNC_ID: id, TEST_USER: 'nobody' })
     assert.equal(status, 77)
-    assert.match(stderr, /^npp: no permission to listen on 127\.0\.0\.1:1: ports below 1024 need CAP_NET_BIND_SERVICE; set NPP_HTTP_PORT to a higher port \(NPP_PORT_PERMISSION\)\n$/)
+    assert.match(
+      stderr,
+      /^npp: no permission to listen on 127\.0\.0\.1:1: ports below 1024 need CAP_NET_BIND_SERVICE; set NPP_HTTP_PORT to a higher port \(NPP_PORT_PERMISSION\)\n$/,
+    )
     assert.deepEqual(queuesOf(id), [])
   })
 
@@ -143,9 +157,21 @@ describe('a start that fails says why in one clear message, and leaves nothing',
     const cases: readonly (readonly [Readonly<Record<string, string>>, number, RegExp])[] = [
       [{}, 66, /has no app module: looked for app\.js, app\.mjs/],
       [{ 'app.mjs': 'export default 1' }, 70, /does not export a site/],
-      [{ 'app.mjs': 'throw new Error("broken site")' }, 70, /failed to load: broken site \(NPP_SITE_INVALID\)\nError: broken site\n +at .*app\.mjs/],
-      [{ 'app.mjs': 'export default { npp: "app", app: { routes(r) { r.get("no-slash", () => 1) } } }' }, 70, /route GET no-slash: a path begins with \//],
-      [{ 'app.mjs': 'export default { npp: "app", app: { routes(r) { r.get("/a", () => 1); r.get("/a", () => 1) } } }' }, 70, /route GET \/a: .*already/],
+      [
+        { 'app.mjs': 'throw new Error("broken site")' },
+        70,
+        /failed to load: broken site \(NPP_SITE_INVALID\)\nError: broken site\n +at .*app\.mjs/,
+      ],
+      [
+        { 'app.mjs': 'export default { npp: "app", app: { routes(r) { r.get("no-slash", () => 1) } } }' },
+        70,
+        /route GET no-slash: a path begins with \//,
+      ],
+      [
+        { 'app.mjs': 'export default { npp: "app", app: { routes(r) { r.get("/a", () => 1); r.get("/a", () => 1) } } }' },
+        70,
+        /route GET \/a: .*already/,
+      ],
     ]
     for (const [files, code, message] of cases) {
       const { status, stderr } = runToEnd(['start', siteFolder(context, files)])
@@ -156,7 +182,9 @@ describe('a start that fails says why in one clear message, and leaves nothing',
 
   test('init that rejects ends the start', (context) => {
     const id = freshInstanceId()
-    const folder = siteFolder(context, { 'app.mjs': 'export default { npp: "app", app: { routes() {}, async init() { throw new Error("no database") } } }' })
+    const folder = siteFolder(context, {
+      'app.mjs': 'export default { npp: "app", app: { routes() {}, async init() { throw new Error("no database") } } }',
+    })
     const { status, stderr } = runToEnd(['start', folder], { NPP_ASYNC_ID: id })
     assert.equal(status, 70)
     assert.match(stderr, /no database/)
@@ -191,7 +219,10 @@ describe('npp doctor', () => {
     assert.match(stdout, /^FAIL npp: cannot build the native addon/m)
     assert.match(stdout, /Debian, Ubuntu: +apt-get install gcc libc6-dev/)
     assert.match(stdout, /Fedora: +dnf install gcc glibc-devel/)
-    const install = spawnSync(process.execPath, [join(ROOT, 'native/build.mjs')], { encoding: 'utf8', env: environment({ CC: '/nowhere/cc' }) })
+    const install = spawnSync(process.execPath, [join(ROOT, 'native/build.mjs')], {
+      encoding: 'utf8',
+      env: environment({ CC: '/nowhere/cc' }),
+    })
     assert.equal(install.status, 1)
     assert.match(install.stderr, /Debian, Ubuntu: +apt-get install gcc libc6-dev/)
   })

@@ -30,7 +30,10 @@ describe('services under npp start', () => {
     const pids = await attached(instance, 3)
     assert.equal(new Set(pids).size, 3)
     assert.equal(await instance.stop(), 0)
-    assert.deepEqual(pids.filter((pid) => isAlive(pid)), [])
+    assert.deepEqual(
+      pids.filter((pid) => isAlive(pid)),
+      [],
+    )
   })
 
   test('one that is killed is started again, and calls made meanwhile wait for it', async (context) => {
@@ -109,7 +112,11 @@ describe('the end', () => {
     assert.equal(instance.queues.length, 2, 'nobody was left to remove them')
     const next = await start(context, {}, instance.id)
     assert.equal((await fetch(`${next.url}/identity/next`)).status, 200)
-    assert.equal(next.log.some((line) => line['level'] === 40), false, 'no message of the dead engine came through')
+    assert.equal(
+      next.log.some((line) => line['level'] === 40),
+      false,
+      'no message of the dead engine came through',
+    )
     assert.equal(await next.stop(), 0)
     assert.deepEqual(next.queues, [])
   })
@@ -130,7 +137,10 @@ describe('the end', () => {
     await fetch(`${instance.url}/crash`).catch(() => undefined)
     assert.equal((await instance.exited).code, 70)
     assert.ok(instance.log.some((line) => /nobody catches this[\s\S]*\n +at /.test(String(line['error']))))
-    assert.ok(instance.log.some((line) => line['target'] === '/hello' && line['status'] === 200), 'access lines were flushed')
+    assert.ok(
+      instance.log.some((line) => line['target'] === '/hello' && line['status'] === 200),
+      'access lines were flushed',
+    )
     await eventually('the service has ended', () => !isAlive(service))
     assert.deepEqual(instance.queues, [])
   })
@@ -166,7 +176,10 @@ describe('npp svc by hand', () => {
     await eventually('it answers again', async () => (await fetch(`${second.url}/identity/x`)).status === 200)
     assert.equal(await pidOf(second.url), service.pid)
     second.child.kill('SIGKILL')
-    await eventually('it waits for another', () => service.log.filter((line) => /waiting for another/.test(String(line['msg']))).length === 2)
+    await eventually(
+      'it waits for another',
+      () => service.log.filter((line) => /waiting for another/.test(String(line['msg']))).length === 2,
+    )
     const third = await start(context, { NPP_ASYNC_SVC_PROCESSES: '0' }, id)
     await eventually('it answers once more', async () => (await fetch(`${third.url}/identity/x`)).status === 200)
     await third.stop()

@@ -102,7 +102,11 @@ export class Instance extends NppProcess {
 }
 
 /** Starts a site and waits until it listens. Who starts it stops it. */
-export async function startInstance(site: string = WELCOME, settings: Readonly<Record<string, string>> = {}, options: { readonly id?: string; readonly args?: readonly string[] } = {}): Promise<Instance> {
+export async function startInstance(
+  site: string = WELCOME,
+  settings: Readonly<Record<string, string>> = {},
+  options: { readonly id?: string; readonly args?: readonly string[] } = {},
+): Promise<Instance> {
   const instance = new Instance(site, settings, options.id ?? freshInstanceId(), options.args ?? [])
   try {
     await eventually('npp listens', () => /"url":"(http:[^"]+)"/.test(instance.stdout) || !instance.running, START_MS)

