@@ -8,7 +8,10 @@ const ALL_IPV4 = '0.0.0.0'
 const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL'])
 
 /** Listens where the configuration says; without an address on all of the machine, IPv6 and IPv4, or IPv4 alone where there is no IPv6. */
-export async function listenAsConfigured(transport: Transport, config: Pick<Config, 'httpAddress' | 'httpPort'>): Promise<ListenAddress> {
+export async function listenAsConfigured(
+  transport: Pick<Transport, 'listen'>,
+  config: Pick<Config, 'httpAddress' | 'httpPort'>,
+): Promise<ListenAddress> {
   const port = config.httpPort
   if (config.httpAddress !== '') return transport.listen({ host: config.httpAddress, port })
   try {

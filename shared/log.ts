@@ -26,7 +26,7 @@ export interface LogOptions {
   /** `name` of every line: npp_app or npp_svc. */
   readonly name: string
   readonly level: LogLevel
-  /** Readable lines instead of JSON; without it, when standard output is a terminal. */
+  /** Readable lines instead of JSON; without it, when standard output is a terminal and NODE_ENV is not production. */
   readonly pretty?: boolean
   /** Descriptor to write to; 1 without it. */
   readonly descriptor?: number
@@ -41,7 +41,7 @@ interface Sink {
 /** Opens the log: pino, JSON lines through a buffer that is written when it is full, every half second, on a warning and at the end. */
 export function openLog(options: LogOptions): ProcessLog {
   const descriptor = options.descriptor ?? 1
-  const pretty = options.pretty ?? (descriptor === 1 && process.stdout.isTTY)
+  const pretty = options.pretty ?? (descriptor === 1 && process.stdout.isTTY && process.env['NODE_ENV'] !== 'production')
   const sink = pretty ? prettySink() : pino.destination({ dest: descriptor, sync: false, minLength: Limits.logBufferBytes })
   const level = options.level === 'none' ? 'silent' : options.level
   const logger = pino({ name: options.name, level, base: { pid: process.pid } }, sink)

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { eventually } from '../support/eventually.ts'
 import { NPP, ROOT, SITES, WELCOME, environment, freshInstanceId, queuesOf, startInstance } from '../support/instance.ts'
 
 const FAULTS = `${SITES}faults`
@@ -234,4 +235,30 @@ test('the welcome site starts in a terminal-less shell with a free port that it 
   assert.match(instance.stdout, /npp_app listens on http:\/\/127\.0\.0\.1:\d+/)
   assert.equal(await (await fetch(`${instance.url}/hello`)).text(), 'Hello World!')
   assert.equal(await instance.stop(), 0)
+})
+
+test('on a terminal the log is readable lines, in production JSON there too', async (context) => {
+  for (const [production, expected] of [
+    ['', /INFO.*npp_app listens on http:\/\/127\.0\.0\.1:\d+/],
+    ['production', /"msg":"npp_app listens on http:\/\/127\.0\.0\.1:\d+"/],
+  ] as const) {
+    const id = freshInstanceId()
+    const env = environment({ NPP_ASYNC_ID: id, NPP_ASYNC_SVC_PROCESSES: '0', NODE_ENV: production, TERM: 'xterm' })
+    // script(1) gives the process a terminal of its own.
+    const child = spawn('script', ['-qec', `exec '${process.execPath}' '${NPP}' start '${FAULTS}'`, '/dev/null'], {
+      env,
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    context.after(() => child.kill('SIGKILL'))
+    let output = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+    })
+    await eventually('npp listens', () => expected.test(output) || child.exitCode !== null)
+    assert.match(output, expected)
+    const closed = once(child, 'close')
+    child.stdin.write('\x03') // Ctrl-C, as a person would.
+    await closed
+    assert.deepEqual(queuesOf(id), [])
+  }
 })
