@@ -80,7 +80,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   async drain(): Promise<void> {
     this.#draining = true
     this.#net.stopListening()
-    for (const conn of this.#connections) if (conn.phase === Phase.Idle) this.#end(conn)
+    for (const conn of this.#connections) if (conn.phase === Phase.Idle && !conn.resuming) this.#end(conn)
     if (this.#net.connections === 0) return
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, this.#config.drainTimeout * 1000)
@@ -131,6 +131,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     const conn = this.#connections[slot]
     if (conn === undefined || !conn.blocked) return
     conn.blocked = false
+    if (conn.phase === Phase.Closing) this.#setPhase(conn, Phase.Closing, Limits.lingerMs)
     if (conn.phase !== Phase.Blocked) return
     this.#setPhase(conn, Phase.Idle, this.#config.keepAliveTimeout * 1000)
     this.#resumeLater(conn)
@@ -262,7 +263,8 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     if (parser.headerEnd === 0) {
       if (conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Header, this.#config.headerTimeout * 1000)
     } else if (conn.phase !== Phase.Body) this.#setPhase(conn, Phase.Body, this.#config.bodyTimeout * 1000)
-    if (parser.expectsContinue && !conn.continued) {
+    // Not before the header is complete: what is still to come may be a length that is refused.
+    if (parser.headerEnd > 0 && parser.expectsContinue && !conn.continued) {
       conn.continued = true
       this.#flush(conn)
       if (!this.#net.write(conn.slot, CONTINUE, 0, CONTINUE.byteLength)) conn.blocked = true
@@ -287,7 +289,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   /** Goes on with held bytes in a turn of its own: the answer that made way for them may have been given deep inside a handler. */
   #resumeLater(conn: Connection): void {
     if (conn.heldBytes === 0) {
-      if (conn.ended && conn.phase === Phase.Idle) this.#end(conn)
+      if ((conn.ended || this.#draining) && conn.phase === Phase.Idle) this.#end(conn)
       return
     }
     conn.resuming = true
@@ -296,7 +298,8 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
       if (conn.generation !== generation || conn.phase !== Phase.Idle) return
       conn.resuming = false
       if (conn.held !== undefined) this.#process(conn, conn.held, conn.heldStart, conn.heldEnd)
-      if (conn.paused && conn.heldBytes <= Limits.pipelinedBytes) {
+      // A request of which only a part is held needs its rest, however much that part is.
+      if (conn.paused && (conn.parser !== undefined || conn.heldBytes <= Limits.pipelinedBytes)) {
         conn.paused = false
         this.#net.resume(conn.slot)
       }
@@ -426,7 +429,8 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
 
   /** Ends our side after what is written; what the peer still sends is read and dropped, so that its kernel does not reset the answer away. */
   #end(conn: Connection): void {
-    this.#setPhase(conn, Phase.Closing, Limits.lingerMs)
+    // The time to linger begins when the last answer has left: a slow reader is still at it.
+    this.#setPhase(conn, Phase.Closing, conn.blocked ? Limits.writeStallMs : Limits.lingerMs)
     this.#net.end(conn.slot)
   }
 

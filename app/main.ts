@@ -63,7 +63,8 @@ export async function runApp(options: AppProcessOptions): Promise<number> {
 async function start(options: AppProcessOptions, log: ProcessLog, closers: Closers): Promise<void> {
   const { site, config, instanceId } = options
   const clock = createSystemClock()
-  if (site.stale.length > 0) log.warn({ stale: site.stale }, `built before its source was changed: ${site.stale.join(', ')}; build the site again`)
+  if (site.stale.length > 0)
+    log.warn({ stale: site.stale }, `built before its source was changed: ${site.stale.join(', ')}; build the site again`)
   const app = await loadApp(site.app)
   const router = new Router()
   defineRoutes(app, router)

@@ -36,6 +36,7 @@ const State = {
   TrailerLf: 21,
   LastLf: 22,
   Done: 23,
+  ChunkSpace: 24,
 } as const
 type State = (typeof State)[keyof typeof State]
 
@@ -44,6 +45,7 @@ const LF = 10
 const SP = 32
 const HTAB = 9
 const COLON = 58
+const SEMICOLON = 59
 const LONGEST_METHOD = 32
 
 /**
@@ -390,14 +392,19 @@ export class RequestParser {
           if (this.#chunkDigits === 0) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is missing')
           if (this.bodyEnd - this.bodyStart + this.#chunkLeft > this.#maxBodyBytes)
             return this.#refuse('NPP_BODY_TOO_LARGE', 'the body is over the limit')
-          // RFC 9112 §7.1.1: extensions are ignored; space before ';' is "bad" whitespace that the grammar lets pass.
-          if (byte === 59 || byte === SP || byte === HTAB) state = State.ChunkExtension
+          if (byte === SEMICOLON) state = State.ChunkExtension
+          else if (byte === SP || byte === HTAB) state = State.ChunkSpace
           else if (byte === CR) state = State.ChunkSizeLf
           else return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is not hexadecimal')
           at++
           break
         }
-        case State.ChunkExtension:
+        case State.ChunkSpace: // RFC 9112 §7.1.1: "bad" whitespace stands before the ';' of an extension, and nowhere else.
+          if (byte === SEMICOLON) state = State.ChunkExtension
+          else if (byte !== SP && byte !== HTAB) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is not hexadecimal')
+          at++
+          break
+        case State.ChunkExtension: // RFC 9112 §7.1.1: extensions are ignored.
           if (byte === CR) state = State.ChunkSizeLf
           else if (FIELD_VALUE[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a chunk extension')
           at++

@@ -1,4 +1,4 @@
-const AUTHORITY = /^https?:\/\/[^/?]*/i
+const AUTHORITY = /^https?:\/\/[^/?]+/i
 
 /**
  * The path of a request target, ready for routing: of an absolute-form target (RFC 9112 §3.2.2) what follows the authority, dot segments

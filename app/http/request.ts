@@ -33,7 +33,7 @@ export class HttpRequest {
   #fields: Int32Array
   readonly #fieldCount: number
   readonly #headerEnd: number
-  readonly #body: Buffer
+  #body: Buffer
   #released = false
   #id = ''
   #query: URLSearchParams | undefined
@@ -132,6 +132,7 @@ export class HttpRequest {
     if (!volatile) return
     this.#bytes = Buffer.from(this.#bytes.subarray(this.#base, this.#base + this.#headerEnd))
     this.#base = 0
+    if (this.#body.byteLength > 0) this.#body = Buffer.from(this.#body)
   }
 
   /** Ends the reading of fields: the table belongs to the next request, whose client must not be seen here. */

@@ -42,7 +42,7 @@ export class ResponseWriter {
 
   /** True for a response that wants a buffer of its own. */
   isLarge(response: HttpResponse): boolean {
-    return response.body.length > Limits.arenaBodyBytes || response.fieldLines.length > Limits.headerBytes
+    return response.body.length > Limits.arenaBodyBytes || response.fieldLines.length + response.contentType.length > Limits.headerBytes
   }
 
   /** True when the arena has room left for a response that is not large. */

@@ -74,7 +74,9 @@ export class HttpResponse {
 
   cookie(name: string, value: string, options?: CookieOptions): this {
     this.#mustBeOpen()
-    this.fieldLines += `Set-Cookie: ${serializeCookie(name, value, options)}\r\n`
+    const cookie = serializeCookie(name, value, options)
+    checkValue('Set-Cookie', cookie) // A site in JavaScript may give any text as sameSite.
+    this.fieldLines += `Set-Cookie: ${cookie}\r\n`
     return this
   }
 
@@ -105,7 +107,8 @@ export class HttpResponse {
 
   redirect(location: string, code = 302): void {
     if (code < 300 || code > 399) throw new NppError('NPP_HEADER_INVALID', `${code} is not a status that redirects`)
-    this.status(code).header('Location', isAscii(location) ? location : encodeURI(location))
+    // What is escaped already stays: encodeURI would escape its % again. Control characters are left for header to refuse.
+    this.status(code).header('Location', location.replaceAll(NOT_IN_A_URL, encodeURIComponent))
     this.#answer('', '')
   }
 
@@ -157,7 +160,5 @@ function checkValue(name: string, value: string): void {
   }
 }
 
-function isAscii(text: string): boolean {
-  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 0x7e) return false
-  return true
-}
+/** Spaces and what is not ASCII. */
+const NOT_IN_A_URL = /[ \u0080-\u{10ffff}]+/gu

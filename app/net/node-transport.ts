@@ -45,7 +45,8 @@ export class NodeTransport implements Transport {
     if (socket.writableLength === 0) return true
     // 'drain' is told only above the high-water mark; the callback of a write behind the others is told always.
     socket.write(NOTHING, () => {
-      if (this.#sockets[slot] === socket && !socket.destroyed) this.#events.drained(slot)
+      // Told by the last of several writes only.
+      if (this.#sockets[slot] === socket && !socket.destroyed && socket.writableLength === 0) this.#events.drained(slot)
     })
     return false
   }
