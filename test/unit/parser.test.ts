@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { METHODS, Outcome, RequestParser } from '../../app/http/parser.ts'
+import { Limits } from '../../shared/limits.ts'
+import { ACCEPTED, INCOMPLETE, MAX_BODY, REFUSED, headerOf } from './parser.cases.ts'
+
+/** What stands in the buffer before the request: offsets are relative to its first byte, wherever that is. */
+const BEFORE = 'other bytes'
+/** Requests above this many bytes are split at their ends, where rules decide, and in between now and then. */
+const SPLIT_EVERYWHERE_BELOW = 2500
+const SPLIT_AT_ENDS = 300
+const SPLIT_STRIDE = 211
+
+/** All that a parser says of a request, made of what it points to. */
+type Result =
+  | { readonly outcome: 'refused'; readonly code: string; readonly reason: string }
+  | { readonly outcome: 'incomplete'; readonly headerComplete: boolean }
+  | {
+      readonly outcome: 'complete'
+      readonly method: string
+      readonly target: string
+      readonly path: string
+      readonly minorVersion: number
+      readonly fields: readonly (readonly [string, string])[]
+      readonly body: string
+      readonly keepAlive: boolean
+      readonly expectsContinue: boolean
+      readonly rest: string
+    }
+
+/** Feeds a request piece by piece. After each piece what is kept moves to a new buffer and the old one is overwritten, as in the engine. */
+function feed(parser: RequestParser, pieces: readonly string[]): Result {
+  let buffer = Buffer.alloc(0)
+  let base = 0
+  let kept = 0
+  for (const [index, piece] of pieces.entries()) {
+    const next = Buffer.concat([
+      Buffer.from(BEFORE),
+      buffer.subarray(base, base + kept),
+      Buffer.from(piece, 'latin1'),
+      Buffer.from('after'),
+    ])
+    buffer.fill(0)
+    buffer = next
+    base = BEFORE.length
+    const end = base + kept + piece.length
+    const outcome = parser.parse(buffer, base, end)
+    if (outcome === Outcome.Refused) return { outcome: 'refused', code: parser.refusal, reason: parser.reason }
+    if (outcome === Outcome.Complete) {
+      const text = (from: number, to: number): string => buffer.latin1Slice(base + from, base + to)
+      const fields = Array.from({ length: parser.fieldCount }, (_, field): readonly [string, string] => {
+        const [nameStart = 0, nameEnd = 0, valueStart = 0, valueEnd = 0] = parser.fields.subarray(field * 4, field * 4 + 4)
+        return [text(nameStart, nameEnd), text(valueStart, valueEnd)]
+      })
+      return {
+        outcome: 'complete',
+        method: METHODS[parser.method] ?? '',
+        target: text(parser.targetStart, parser.targetEnd),
+        path: text(parser.targetStart, parser.pathEnd),
+        minorVersion: parser.minorVersion,
+        fields,
+        body: text(parser.bodyStart, parser.bodyEnd),
+        keepAlive: parser.keepAlive,
+        expectsContinue: parser.expectsContinue,
+        rest: buffer.latin1Slice(base + parser.length, end) + pieces.slice(index + 1).join(''),
+      }
+    }
+    kept = parser.kept
+  }
+  return { outcome: 'incomplete', headerComplete: parser.headerEnd > 0 }
+}
+
+function fresh(pieces: readonly string[]): Result {
+  return feed(new RequestParser(MAX_BODY), pieces)
+}
+
+function splitPoints(length: number): number[] {
+  return Array.from({ length: Math.max(length - 1, 0) }, (_, index) => index + 1).filter(
+    (at) => length < SPLIT_EVERYWHERE_BELOW || at < SPLIT_AT_ENDS || at > length - SPLIT_AT_ENDS || at % SPLIT_STRIDE === 0,
+  )
+}
+
+/** However the bytes arrive, the outcome is the same. One parser takes all the splits, so that `reset` is tested too. */
+function assertSameHoweverFed(request: string, whole: Result): void {
+  const parser = new RequestParser(MAX_BODY)
+  for (const at of splitPoints(request.length)) {
+    parser.reset()
+    assert.deepEqual(feed(parser, [request.slice(0, at), request.slice(at)]), whole, `split at ${at}`)
+  }
+  parser.reset()
+  assert.deepEqual(feed(parser, Array.from(request)), whole, 'byte by byte')
+}
+
+describe('the parser accepts', () => {
+  for (const [section, rule, request, expected] of ACCEPTED) {
+    it(`${section}: ${rule}`, () => {
+      const whole = fresh([request])
+      if (whole.outcome !== 'complete') assert.fail(JSON.stringify(whole))
+      assert.deepEqual({ ...whole, rest: '', ...expected }, whole)
+      assertSameHoweverFed(request, whole)
+    })
+  }
+})
+
+describe('the parser refuses', () => {
+  for (const [section, rule, request, code] of REFUSED) {
+    it(`${section}: ${rule}: ${code}`, () => {
+      const whole = fresh([request])
+      if (whole.outcome !== 'refused') assert.fail(JSON.stringify(whole))
+      assert.equal(whole.code, code)
+      assert.notEqual(whole.reason, '')
+      assertSameHoweverFed(request, whole)
+    })
+  }
+})
+
+describe('the parser waits for more after', () => {
+  for (const [rule, bytes] of INCOMPLETE) {
+    it(rule, () => {
+      const whole = fresh([bytes])
+      assert.equal(whole.outcome, 'incomplete')
+      assertSameHoweverFed(bytes, whole)
+    })
+  }
+
+  it('every proper beginning of a good request', () => {
+    for (const [section, rule, request, { rest = '' }] of ACCEPTED) {
+      const length = request.length - rest.length
+      for (const at of [...splitPoints(length), length - 1])
+        assert.equal(fresh([request.slice(0, at)]).outcome, 'incomplete', `${section}: ${rule}, ${at} bytes`)
+    }
+  })
+})
+
+describe('the parser', () => {
+  it('has a table of at least 250 rules', () => {
+    assert.ok(ACCEPTED.length + REFUSED.length + INCOMPLETE.length >= 250)
+    const names = [...ACCEPTED, ...REFUSED].map(([section, rule]) => `${section} ${rule}`)
+    assert.deepEqual(
+      names.filter((name, index) => names.indexOf(name) !== index),
+      [],
+    )
+  })
+
+  it('takes any number of requests one after the other, whatever came before', () => {
+    const parser = new RequestParser(MAX_BODY)
+    for (const [section, rule, request] of [...ACCEPTED, ...REFUSED, ...ACCEPTED]) {
+      const result = feed(parser, [request])
+      assert.deepEqual(result, fresh([request]), `${section}: ${rule}`)
+      parser.reset()
+    }
+  })
+
+  it('takes pipelined requests out of one buffer, each from where the last one ended', () => {
+    const parser = new RequestParser(MAX_BODY)
+    const requests = ACCEPTED.filter(([, , , { rest = '' }]) => rest === '').map(([, , request]) => request)
+    const buffer = Buffer.from(requests.join(''), 'latin1')
+    let at = 0
+    for (const request of requests) {
+      assert.equal(parser.parse(buffer, at, buffer.byteLength), Outcome.Complete)
+      assert.equal(parser.length, request.length)
+      at += parser.length
+      parser.reset()
+    }
+    assert.equal(at, buffer.byteLength)
+  })
+
+  it('knows whether it is within a request, and starts over after a reset', () => {
+    const parser = new RequestParser(MAX_BODY)
+    const request = Buffer.from('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    assert.equal(parser.started, false)
+    assert.equal(parser.parse(request, 0, 3), Outcome.NeedMore)
+    assert.equal(parser.started, true)
+    assert.equal(parser.kept, 3)
+    assert.equal(parser.parse(request, 0, request.byteLength), Outcome.Complete)
+    assert.equal(parser.started, false)
+    parser.reset()
+    assert.equal(parser.fieldCount, 0)
+    assert.equal(parser.headerEnd, 0)
+    assert.equal(parser.parse(request, 0, request.byteLength), Outcome.Complete)
+  })
+
+  it('keeps of a chunked body only what is body, however much overhead came with it', () => {
+    const parser = new RequestParser(MAX_BODY)
+    const head = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n'
+    const part = Buffer.from(`${head}1;${'e'.repeat(1000)}\r\na\r\n1\r\nb\r\n`)
+    assert.equal(parser.parse(part, 0, part.byteLength), Outcome.NeedMore)
+    assert.equal(parser.kept, head.length + 2)
+    assert.equal(part.latin1Slice(parser.bodyStart, parser.bodyEnd), 'ab')
+  })
+
+  it('reads nothing of what it has read again: a client that sends single bytes costs no more for it', () => {
+    const request = Buffer.from(headerOf(Limits.headerBytes))
+    const parser = new RequestParser(MAX_BODY)
+    for (let end = 1; end < request.byteLength; end++) {
+      assert.equal(parser.parse(request, 0, end), Outcome.NeedMore)
+      // What has been parsed as a start line is overwritten; whoever read it again would refuse it.
+      if (end === 20) request.fill(0, 0, 16)
+    }
+    assert.equal(parser.parse(request, 0, request.byteLength), Outcome.Complete)
+  })
+
+  it('limits a body to what it was made for', () => {
+    const request = Buffer.from('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx')
+    assert.equal(new RequestParser(0).parse(request, 0, request.byteLength), Outcome.Refused)
+    assert.equal(new RequestParser(1).parse(request, 0, request.byteLength), Outcome.Complete)
+  })
+})
