@@ -62,7 +62,7 @@ export interface Request<S = unknown, P = unknown> {
 export interface Response {
   /** Status code, 200 to 599. */
   status(code: number): this
-  /** Adds a field. Throws NPP_HEADER_INVALID for what may not stand there, and for fields that belong to the engine. */
+  /** Adds a field; a Location is percent-encoded where it must be. Throws NPP_HEADER_INVALID for what may not stand there, and for fields that belong to the engine. */
   header(name: string, value: string): this
   /** Sets Content-Type. */
   type(contentType: string): this
@@ -74,7 +74,7 @@ export interface Response {
   json(value: unknown): void
   /** Sends bytes; application/octet-stream unless `type` said otherwise. */
   send(bytes: Uint8Array): void
-  /** 302 unless told otherwise. The location is percent-encoded where it must be. */
+  /** 302 unless told otherwise. */
   redirect(location: string, code?: number): void
   /** True once the request is answered, by the handler or by its deadline. */
   readonly answered: boolean

@@ -59,9 +59,11 @@ export class HttpResponse {
     if (ENGINE_FIELDS.has(lower)) throw new NppError('NPP_HEADER_INVALID', `the field ${name} is set by the engine`)
     if (name === '' || !isMadeOf(name, TOKEN)) throw new NppError('NPP_HEADER_INVALID', `field name ${JSON.stringify(name)} is not a token`)
     // Refused, never stripped: CR LF here would let a value write further fields, or a response of its own.
-    checkValue(name, value)
+    // What is escaped in a location already stays: encodeURI would escape its % again.
+    const text = lower === 'location' ? value.replaceAll(NOT_IN_A_URL, encodeURIComponent) : value
+    checkValue(name, text)
     if (lower === 'content-type') this.contentType = value
-    else this.fieldLines += `${name}: ${value}\r\n`
+    else this.fieldLines += `${name}: ${text}\r\n`
     return this
   }
 
@@ -107,8 +109,7 @@ export class HttpResponse {
 
   redirect(location: string, code = 302): void {
     if (code < 300 || code > 399) throw new NppError('NPP_HEADER_INVALID', `${code} is not a status that redirects`)
-    // What is escaped already stays: encodeURI would escape its % again. Control characters are left for header to refuse.
-    this.status(code).header('Location', location.replaceAll(NOT_IN_A_URL, encodeURIComponent))
+    this.status(code).header('Location', location)
     this.#answer('', '')
   }
 

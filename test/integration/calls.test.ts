@@ -50,6 +50,12 @@ describe('answers of services', () => {
     assert.equal(answer.headers.get('content-type'), 'text/html; charset=utf-8')
     assert.equal(await answer.text(), '<p>POST /page/some/where sent</p>')
   })
+
+  test('a page redirects as a handler does', async () => {
+    const answer = await fetch(`${instance.url}/move-page`, { redirect: 'manual' })
+    assert.equal(answer.status, 308)
+    assert.equal(answer.headers.get('location'), '/hello?%C3%BC=1')
+  })
 })
 
 describe('faults of services', () => {
@@ -104,6 +110,11 @@ describe('faults of services', () => {
     assert.equal((await fetch(`${instance.url}/bytes`, { method: 'POST', body: 'x'.repeat(100_000) })).status, 413)
     assert.equal((await get('/large?bytes=100000')).status, 500)
     await eventually('it is logged', () => errors('the result of large takes').length > 0)
+  })
+
+  test('a page that writes nothing, or answers twice: 500, never an empty or mixed 200', async () => {
+    assert.equal((await get('/empty-page')).status, 500)
+    assert.equal((await get('/twice-page')).status, 500)
   })
 
   test('a page that splits its header is refused', async () => {

@@ -52,6 +52,9 @@ export default defineApp<typeof services>({
     // @ts-expect-error: a function cannot be the input of a service.
     route.get('/unsendable-input', async (req, res) => res.json(await req.callAsync('identity', { token: () => 1 })))
     route.all('/page/*', forward('page'))
+    route.get('/empty-page', forward('emptyPage'))
+    route.get('/twice-page', forward('twicePage'))
+    route.get('/move-page', forward('movePage'))
     route.get('/bad-page', forward('badPage'))
     route.get('/crash', () => {
       setTimeout(() => {

@@ -27,6 +27,12 @@ export default defineServices({
   page: page((req, res) => {
     res.status(201).header('X-From', String(process.pid)).html(`<p>${req.method} ${req.path} ${req.body.toString()}</p>`)
   }),
+  emptyPage: page(() => undefined),
+  twicePage: page((req, res) => {
+    res.html('first')
+    res.json({ second: true })
+  }),
+  movePage: page((req, res) => res.redirect('/hello?ü=1', 308)),
   badPage: page((req, res) => {
     res.header('X-Bad', 'a\r\nSet-Cookie: stolen=1').text('never')
   }),
