@@ -20,14 +20,13 @@ function descriptorsOf(npp: Instance): number {
   return readdirSync(`/proc/${npp.pid}/fd`).length
 }
 
-describe('with short deadlines', () => {
+describe('with short deadlines of requests', () => {
   let npp: Instance
 
   before(async () => {
     npp = await startInstance(`${SITES}faults`, {
       NPP_HEADER_TIMEOUT: '0.3',
       NPP_BODY_TIMEOUT: '0.3',
-      NPP_KEEP_ALIVE_TIMEOUT: '0.3',
       NPP_HANDLER_TIMEOUT: '0.3',
     })
   })
@@ -69,6 +68,28 @@ describe('with short deadlines', () => {
     })
   }
 
+  it('a handler that does not answer in time is answered for, and its late answer reaches nobody', async (context) => {
+    const client = await rawClient(context, npp.port)
+    client.send(get('/late?ms=350&token=late') + get('/slow/own?ms=200'))
+    const answer = await client.answer()
+    assert.equal(answer.status, 504)
+    assert.match(answer.fields.get('x-request-id') ?? '', /^[0-9a-f]{8}-/)
+    assert.match((await client.answer()).body.toString(), /"token":"own"/)
+    assert.equal((await client.send(get('/hello')).answer()).body.toString(), 'Hello World!', 'the late answer is not sent')
+  })
+})
+
+describe('with a short deadline of idle connections', () => {
+  let npp: Instance
+
+  before(async () => {
+    npp = await startInstance(`${SITES}faults`, { NPP_KEEP_ALIVE_TIMEOUT: '0.3' })
+  })
+
+  after(async () => {
+    assert.equal(await npp.stop(), 0)
+  })
+
   it('a connection without a request is closed without a word', async (context) => {
     assert.equal(await (await rawClient(context, npp.port)).rest(), '')
   })
@@ -78,16 +99,6 @@ describe('with short deadlines', () => {
     await client.send(get('/hello')).answer()
     assert.equal(await client.rest(), '')
     assert.equal(client.error, '')
-  })
-
-  it('a handler that does not answer in time is answered for, and its late answer reaches nobody', async (context) => {
-    const client = await rawClient(context, npp.port)
-    client.send(get('/late?ms=500&token=late') + get('/slow/own?ms=280'))
-    const answer = await client.answer()
-    assert.equal(answer.status, 504)
-    assert.match(answer.fields.get('x-request-id') ?? '', /^[0-9a-f]{8}-/)
-    assert.match((await client.answer()).body.toString(), /"token":"own"/)
-    assert.equal(await client.rest(), '', 'the late answer is not sent')
   })
 })
 

@@ -1,0 +1,306 @@
+import assert from 'node:assert/strict'
+import { describe, it, type TestContext } from 'node:test'
+import { Caller } from '../../app/call/caller.ts'
+import { Engine } from '../../app/engine.ts'
+import type { ListenAddress, Transport } from '../../app/net/transport.ts'
+import { Router, type HandlerTarget } from '../../app/route/router.ts'
+import { createMemoryQueue } from '../../ipc/memory-queue.ts'
+import { loadConfig } from '../../shared/config.ts'
+import { Limits } from '../../shared/limits.ts'
+import { TimerWheel } from '../../shared/timer-wheel.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { turns } from '../support/queue-tools.ts'
+import { RecordedLog } from '../support/recorded-log.ts'
+
+/** Remembers what the engine does; the test says what the kernel would. */
+class FakeTransport implements Transport {
+  readonly reusesReadBuffers = false
+  readonly told: string[] = []
+  connections = 0
+  /** False: the peer does not read. */
+  takes = true
+
+  listen(address: ListenAddress): Promise<ListenAddress> {
+    return Promise.resolve(address)
+  }
+
+  write(slot: number, bytes: Buffer, start: number, end: number): boolean {
+    this.told.push(`write ${slot} ${/^HTTP\/1\.1 (\d+)/.exec(bytes.latin1Slice(start, end))?.[1] ?? ''}`)
+    return this.takes
+  }
+
+  pause(slot: number): void {
+    this.told.push(`pause ${slot}`)
+  }
+
+  resume(slot: number): void {
+    this.told.push(`resume ${slot}`)
+  }
+
+  end(slot: number): void {
+    this.told.push(`end ${slot}`)
+  }
+
+  destroy(slot: number): void {
+    this.told.push(`destroy ${slot}`)
+  }
+
+  peerAddress(): string {
+    return '192.0.2.1'
+  }
+
+  stopListening(): void {
+    this.told.push('stop')
+  }
+}
+
+const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
+
+class Given {
+  readonly clock = new FakeClock()
+  readonly wheel = new TimerWheel(this.clock)
+  readonly log = new RecordedLog()
+  readonly transport = new FakeTransport()
+  readonly engine: Engine
+  /** Answers of '/later', in the order of their requests. */
+  readonly later: (() => void)[] = []
+
+  constructor(context: TestContext, environment: Readonly<Record<string, string>> = {}) {
+    const queue = createMemoryQueue({ name: 'queue', maxMessages: 1, messageSize: 100 }).open()
+    const router = new Router()
+    const answer: HandlerTarget = { handle: (_req, res) => res.text('hello') }
+    const later: HandlerTarget = { handle: (_req, res) => void this.later.push(() => res.text('later')) }
+    router.add('GET', '/', answer)
+    router.add('GET', '/later', later)
+    const { clock, wheel, log } = this
+    const config = loadConfig({ siteFolder: '/nowhere', environment, flags: [] })
+    const caller = new Caller({
+      requests: queue,
+      replies: queue,
+      engine: 0,
+      epoch: 1,
+      defaultTimeoutMs: 1000,
+      maxBacklog: 0,
+      hasService: () => false,
+      clock,
+      wheel,
+      log,
+    })
+    this.engine = new Engine({ config, router, caller, clock, wheel, log })
+    this.engine.attach(this.transport)
+    context.after(() => {
+      caller.stop()
+      queue.close()
+      wheel.stop()
+    })
+  }
+
+  open(slot: number): void {
+    this.transport.connections++
+    this.engine.opened(slot)
+  }
+
+  receive(slot: number, text: string): void {
+    const bytes = Buffer.from(text, 'latin1')
+    this.engine.received(slot, bytes, 0, bytes.byteLength)
+  }
+
+  close(slot: number): void {
+    this.transport.connections--
+    this.engine.closed(slot)
+  }
+
+  /** What the transport was told since the last look. */
+  async told(): Promise<string[]> {
+    await turns(2)
+    return this.transport.told.splice(0)
+  }
+
+  pass(milliseconds: number): void {
+    this.clock.pass(milliseconds)
+    this.wheel.advance()
+  }
+}
+
+describe('the engine', () => {
+  it('answers all requests of a read in one write', async (context) => {
+    const given = new Given(context)
+    given.open(0)
+    given.receive(0, GET.repeat(50))
+    assert.deepEqual(await given.told(), ['write 0 200'])
+  })
+
+  it('ends an idle connection at its deadline, not before, and a used one later', async (context) => {
+    const given = new Given(context, { NPP_KEEP_ALIVE_TIMEOUT: '2' })
+    given.open(0)
+    given.open(1)
+    given.pass(1500)
+    given.receive(1, GET)
+    given.pass(499)
+    assert.deepEqual(await given.told(), ['write 1 200'])
+    given.pass(20)
+    assert.deepEqual(await given.told(), ['end 0'])
+    given.pass(1500)
+    assert.deepEqual(await given.told(), ['end 1'])
+  })
+
+  it('gives a header its time from the first byte, and a body its own', async (context) => {
+    const given = new Given(context, { NPP_HEADER_TIMEOUT: '1', NPP_BODY_TIMEOUT: '5' })
+    given.open(0)
+    given.open(1)
+    for (const slot of [0, 1]) given.receive(slot, 'GET / HTTP/1.1\r\n')
+    given.pass(600)
+    given.receive(0, 'Host: a\r\n')
+    given.receive(1, 'Host: a\r\nContent-Length: 9\r\n\r\n1')
+    given.pass(420)
+    assert.deepEqual(await given.told(), ['write 0 408', 'end 0'])
+    given.pass(4500)
+    given.receive(1, '2')
+    assert.deepEqual(await given.told(), ['destroy 0'], 'it does not end its side: it is cut off')
+    given.pass(100)
+    assert.deepEqual(await given.told(), ['write 1 408', 'end 1'])
+  })
+
+  it('drops the answer of a handler that comes when the connection is gone, or belongs to another client', async (context) => {
+    const given = new Given(context)
+    given.open(0)
+    given.receive(0, GET.replace('/', '/later'))
+    given.close(0)
+    given.open(0)
+    given.receive(0, GET.replace('/', '/later'))
+    assert.equal(given.later.length, 2)
+    given.later[0]?.()
+    assert.deepEqual(await given.told(), [])
+    given.later[1]?.()
+    assert.deepEqual(await given.told(), ['write 0 200'])
+  })
+
+  it('drops the answer of a handler that comes after its deadline, also when the next request waits for its own', async (context) => {
+    const given = new Given(context, { NPP_HANDLER_TIMEOUT: '1' })
+    given.open(0)
+    given.receive(0, GET.replace('/', '/later'))
+    given.pass(1020)
+    assert.deepEqual(await given.told(), ['write 0 504'])
+    given.receive(0, GET.replace('/', '/later'))
+    given.later[0]?.()
+    assert.deepEqual(await given.told(), [])
+    given.later[1]?.()
+    assert.deepEqual(await given.told(), ['write 0 200'])
+  })
+
+  it('reads on while a client is ahead by no more than is kept, and again once that is answered', async (context) => {
+    const given = new Given(context)
+    given.open(0)
+    given.receive(0, GET.replace('/', '/later'))
+    const ahead = Math.floor(Limits.pipelinedBytes / GET.length)
+    given.receive(0, GET.repeat(ahead))
+    assert.deepEqual(await given.told(), [])
+    given.receive(0, GET)
+    assert.deepEqual(await given.told(), ['pause 0'])
+    given.later[0]?.()
+    const told = await given.told()
+    assert.equal(told.at(-1), 'resume 0')
+    assert.equal(
+      told.filter((event) => event !== 'resume 0').every((event) => event === 'write 0 200'),
+      true,
+    )
+  })
+
+  it('handles nothing more of a client that does not read, until it has read', async (context) => {
+    const given = new Given(context)
+    given.open(0)
+    given.transport.takes = false
+    given.receive(0, GET)
+    given.receive(0, GET)
+    assert.deepEqual(await given.told(), ['write 0 200'])
+    given.transport.takes = true
+    given.engine.drained(0)
+    assert.deepEqual(await given.told(), ['write 0 200'])
+  })
+
+  it('cuts off a client that reads nothing for the time it has', async (context) => {
+    const given = new Given(context)
+    given.open(0)
+    given.transport.takes = false
+    given.receive(0, GET)
+    given.pass(Limits.writeStallMs - 100)
+    assert.deepEqual(await given.told(), ['write 0 200'])
+    given.pass(200)
+    assert.deepEqual(await given.told(), ['destroy 0'])
+  })
+
+  it('lets a closing client linger from when its answer has left', async (context) => {
+    const given = new Given(context)
+    given.open(0)
+    given.transport.takes = false
+    given.receive(0, 'GET / HTTP/1.0\r\n\r\n')
+    assert.deepEqual(await given.told(), ['write 0 200', 'end 0'])
+    given.pass(3 * Limits.lingerMs)
+    assert.deepEqual(await given.told(), [])
+    given.engine.drained(0)
+    given.pass(Limits.lingerMs - 100)
+    assert.deepEqual(await given.told(), [])
+    given.pass(200)
+    assert.deepEqual(await given.told(), ['destroy 0'])
+  })
+
+  it('logs a request whose client has gone as one of status 499', (context) => {
+    const given = new Given(context)
+    given.open(0)
+    given.receive(0, GET.replace('/', '/later'))
+    given.close(0)
+    assert.equal(given.log.raw.length, 1)
+    assert.match(given.log.raw[0] ?? '', /"status":499/)
+  })
+})
+
+describe('the engine that drains', () => {
+  it('ends idle connections at once, busy ones with their answers, blocked ones when they have read', async (context) => {
+    const given = new Given(context)
+    for (const slot of [0, 1, 2]) given.open(slot)
+    given.receive(1, GET.replace('/', '/later'))
+    given.transport.takes = false
+    given.receive(2, GET)
+    given.transport.takes = true
+    await given.told()
+    let drained = false
+    const drain = given.engine.drain().finally(() => {
+      drained = true
+    })
+    assert.deepEqual(await given.told(), ['stop', 'end 0'])
+    given.later[0]?.()
+    assert.deepEqual(await given.told(), ['write 1 200', 'end 1'])
+    given.engine.drained(2)
+    assert.deepEqual(await given.told(), ['end 2'])
+    given.close(0)
+    given.close(1)
+    await turns(2)
+    assert.equal(drained, false)
+    given.close(2)
+    await drain
+    assert.deepEqual(await given.told(), [])
+  })
+
+  it('answers the requests that wait behind a blocked one before it ends', async (context) => {
+    const given = new Given(context)
+    given.open(0)
+    given.transport.takes = false
+    given.receive(0, GET)
+    given.receive(0, GET)
+    given.transport.takes = true
+    await given.told()
+    given.engine.drained(0) // The rest is to be answered in a turn of its own, which the drain comes before.
+    const drain = given.engine.drain()
+    assert.deepEqual(await given.told(), ['stop', 'write 0 200', 'end 0'])
+    given.close(0)
+    await drain
+  })
+
+  it('cuts off what has not finished after drainTimeout', async (context) => {
+    const given = new Given(context, { NPP_DRAIN_TIMEOUT: '0' })
+    given.open(0)
+    given.receive(0, GET.replace('/', '/later'))
+    await given.engine.drain()
+    assert.deepEqual(await given.told(), ['stop', 'destroy 0'])
+  })
+})
