@@ -81,7 +81,7 @@ export interface Response {
 }
 
 /** Answers a request now, or when its promise is fulfilled. */
-export type Handler<S = unknown, P = unknown> = (req: Request<S, P>, res: Response) => void | Promise<void>
+export type Handler<S = unknown, P = unknown> = (req: Request<S, P>, res: Response) => void | PromiseLike<void>
 
 /** A route whose whole answer a page service writes. */
 export interface Forward<K extends string = string> {

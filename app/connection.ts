@@ -30,6 +30,8 @@ export class Connection {
   continued = false
   /** The transport still holds bytes that were written. */
   blocked = false
+  /** Bytes that had not left when the deadline was set last. */
+  unsent = 0
   /** Reading is paused: the client has sent far ahead. */
   paused = false
   /** The peer has ended its side. */

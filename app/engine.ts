@@ -10,7 +10,8 @@ import { AccessLog, CLIENT_GONE } from './access-log.ts'
 import type { Caller } from './call/caller.ts'
 import { Connection, Phase } from './connection.ts'
 import { errorPage } from './http/error-page.ts'
-import { Outcome, RequestParser } from './http/parser.ts'
+import { Outcome } from './http/outcome.ts'
+import { RequestParser } from './http/parser.ts'
 import { routingPathOf } from './http/path.ts'
 import { HttpRequest, type RequestContext } from './http/request.ts'
 import { ResponseWriter, Persistence } from './http/response-writer.ts'
@@ -149,6 +150,10 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     if (this.#draining && this.#connections.every((other) => other.phase === Phase.Free)) this.#allClosed?.()
   }
 
+  acceptFailed(error: Error): void {
+    this.#log.error({ error: messageOf(error) }, 'accepting a connection failed')
+  }
+
   /** A deadline of the connection may have passed: the timer goes off no later than the deadline, and often earlier. */
   expired(slot: number, generation: number): void {
     const conn = this.#connections[slot]
@@ -176,7 +181,8 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
         break
       case Phase.Blocked:
       case Phase.Closing:
-        this.#net.destroy(conn.slot)
+        if (this.#hasTakenSome(conn)) this.#setPhase(conn, conn.phase, Limits.writeStallMs)
+        else this.#net.destroy(conn.slot)
         break
       case Phase.Free:
         break
@@ -267,7 +273,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     if (parser.headerEnd > 0 && parser.expectsContinue && !conn.continued) {
       conn.continued = true
       this.#flush(conn)
-      if (!this.#net.write(conn.slot, CONTINUE, 0, CONTINUE.byteLength)) conn.blocked = true
+      if (!this.#net.write(conn.slot, CONTINUE, 0, CONTINUE.byteLength)) this.#block(conn)
     }
   }
 
@@ -384,7 +390,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     if (isCurrent && (writer.isLarge(response) || !writer.hasRoom())) this.#flush(conn)
     if (writer.isLarge(response) || !writer.hasRoom()) {
       const bytes = writer.alone(response, persistence, conn.isHead)
-      if (!this.#net.write(conn.slot, bytes, 0, bytes.byteLength)) conn.blocked = true
+      if (!this.#net.write(conn.slot, bytes, 0, bytes.byteLength)) this.#block(conn)
       return
     }
     const start = writer.cursor
@@ -404,8 +410,20 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     else {
       // The transport holds on to the arena. Answers of the connection in hand, before `start`, move to the next one.
       writer.renew(start)
-      conn.blocked = true
+      this.#block(conn)
     }
+  }
+
+  #block(conn: Connection): void {
+    conn.blocked = true
+    conn.unsent = this.#net.unsent(conn.slot)
+  }
+
+  /** True when a slow reader has taken some of what waits for it since it was looked at last. */
+  #hasTakenSome(conn: Connection): boolean {
+    const before = conn.unsent
+    if (conn.blocked) conn.unsent = this.#net.unsent(conn.slot)
+    return conn.blocked && conn.unsent < before
   }
 
   #logAccess(conn: Connection, request: HttpRequest, status: number, bytes: number): void {

@@ -53,11 +53,11 @@ export function openLog(options: LogOptions): ProcessLog {
     writesInfo: logger.isLevelEnabled('info'),
     error(fields, message) {
       logger.error(fields, message)
-      sink.flush()
+      sink.flushSync()
     },
     warn(fields, message) {
       logger.warn(fields, message)
-      sink.flush()
+      sink.flushSync()
     },
     info: (fields, message) => logger.info(fields, message),
     debug: (fields, message) => logger.debug(fields, message),

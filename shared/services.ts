@@ -15,7 +15,7 @@ export interface PageService {
   readonly page: PageHandler
 }
 
-export type PageHandler = (req: PageRequest, res: PageResponse) => void | Promise<void>
+export type PageHandler = (req: PageRequest, res: PageResponse) => void | PromiseLike<void>
 
 export type ServiceTable = Readonly<Record<string, Service | PageService>>
 

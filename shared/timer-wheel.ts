@@ -161,6 +161,7 @@ export class TimerWheel {
   }
 
   #grow(): void {
+    if (this.#next.length > INDEX_MASK) throw new RangeError(`the timer wheel holds ${INDEX_MASK} timers and no more`)
     const size = this.#next.length * 2
     const wider = (from: Int32Array): Int32Array<ArrayBuffer> => {
       const to = new Int32Array(size)

@@ -1,5 +1,6 @@
 import { asBuffer } from '../shared/bytes.ts'
 import { NppError } from '../shared/errors.ts'
+import { isThenable } from '../shared/thenable.ts'
 import type { ForwardedAnswer, ForwardedRequest, PageHandler, PageRequest, PageResponse } from '../shared/services.ts'
 
 /** Runs a page service on a forwarded request; what it leaves in the response is the answer. Throws NPP_CALL_INPUT for what is no request. */
@@ -7,7 +8,7 @@ export function runPage(page: PageHandler, input: unknown): ForwardedAnswer | Pr
   if (!isForwardedRequest(input)) throw new NppError('NPP_CALL_INPUT', 'a page was called with something other than a request: use forward')
   const response = new ServicePageResponse()
   const result = page(new ServicePageRequest(input), response)
-  return result instanceof Promise ? result.then(() => response.answer()) : response.answer()
+  return isThenable(result) ? Promise.resolve(result).then(() => response.answer()) : response.answer()
 }
 
 class ServicePageRequest implements PageRequest {

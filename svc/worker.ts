@@ -5,6 +5,7 @@ import type { Clock } from '../shared/clock.ts'
 import { NppError, errnoOf, messageOf, stackOf } from '../shared/errors.ts'
 import type { Log } from '../shared/log.ts'
 import { CallContext } from './call-context.ts'
+import { isThenable } from '../shared/thenable.ts'
 import { runPage } from './page-exchange.ts'
 import type { Registered, Registry } from './registry.ts'
 
@@ -33,6 +34,7 @@ export class Worker {
   #unsent = 0
   #running: CallContext | undefined
   #stopping = false
+  #abandoned = false
   #stopped: (() => void) | undefined
 
   constructor(options: WorkerOptions) {
@@ -60,6 +62,7 @@ export class Worker {
   /** Gives up the call in hand: its engine is gone. */
   abandon(): void {
     this.#stopping = true
+    this.#abandoned = true
     this.#options.requests.onMessages(undefined)
     this.#options.replies.onDrain(undefined)
     this.#running?.abort(new NppError('NPP_CALL_CANCELLED', 'the engine that called is gone'))
@@ -120,13 +123,13 @@ export class Worker {
       this.#failed(frame, error)
       return
     }
-    if (!(result instanceof Promise)) {
+    if (!isThenable(result)) {
       this.#reply(frame, result)
       return
     }
     this.#running = context
     this.#options.requests.onMessages(undefined)
-    result
+    Promise.resolve(result)
       .then(
         (value: unknown) => this.#reply(frame, value),
         (error: unknown) => this.#failed(frame, error),
@@ -170,6 +173,7 @@ export class Worker {
   }
 
   #send(frame: Frame, kind: FrameKind, body: Uint8Array): void {
+    if (this.#abandoned) return // The queues are closed, and nobody waits any more.
     const { call, generation, engine, epoch, deadline } = frame
     const length = encodeFrame(this.#outgoing, { kind, call, generation, engine, epoch, deadline, sender: process.pid, name: '', body })
     if (length instanceof EncodeError) throw new NppError('NPP_BAD_FRAME', `a reply cannot be framed: ${length.reason}`)
@@ -186,6 +190,7 @@ export class Worker {
   }
 
   #resume(): void {
+    if (this.#abandoned) return
     if (this.#isFree()) this.#options.requests.onMessages(() => this.#take())
     this.#stopWhenIdle()
   }

@@ -236,7 +236,7 @@ export class Caller {
       return
     }
     wheel.cancel(call.timer)
-    if (frame.body.byteLength === 0) {
+    if (frame.body.byteLength === 0 && frame.kind !== FrameKind.Failure) {
       call.waiter.replied(undefined)
       return
     }

@@ -1,11 +1,10 @@
-import { HEX_VALUE, FIELD_VALUE, HOST, PATH, QUERY, TOKEN } from './byte-classes.ts'
+import { FIELD_VALUE, HOST, PATH, QUERY, TOKEN } from './byte-classes.ts'
 import { connectionTokens, contentLengthOf, isChunkedOnly, ConnectionToken } from './framing.ts'
+import { ChunkedBody } from './chunked-body.ts'
+import { Outcome } from './outcome.ts'
 import '../../shared/bytes.ts'
 import type { NppCode } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
-
-export const Outcome = { NeedMore: 0, Complete: 1, Refused: 2 } as const
-export type Outcome = (typeof Outcome)[keyof typeof Outcome]
 
 /** Methods npp knows; the parser answers with the index. */
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const
@@ -25,18 +24,8 @@ const State = {
   ValueLf: 10,
   EndLf: 11,
   Body: 12,
-  ChunkSize: 13,
-  ChunkExtension: 14,
-  ChunkSizeLf: 15,
-  ChunkData: 16,
-  ChunkDataCr: 17,
-  ChunkDataLf: 18,
-  TrailerStart: 19,
-  Trailer: 20,
-  TrailerLf: 21,
-  LastLf: 22,
-  Done: 23,
-  ChunkSpace: 24,
+  Chunks: 13,
+  Done: 14,
 } as const
 type State = (typeof State)[keyof typeof State]
 
@@ -45,7 +34,6 @@ const LF = 10
 const SP = 32
 const HTAB = 9
 const COLON = 58
-const SEMICOLON = 59
 const LONGEST_METHOD = 32
 
 /**
@@ -80,7 +68,8 @@ export class RequestParser {
   /** The rule that it breaks, for the log. */
   reason = ''
 
-  #maxBodyBytes: number
+  readonly #maxBodyBytes: number
+  readonly #chunks: ChunkedBody
   #state: State = State.Start
   #position = 0
   #mark = 0
@@ -88,13 +77,11 @@ export class RequestParser {
   #hasTransferEncoding = false
   #hasHost = false
   #connection = 0
-  #chunkLeft = 0
-  #chunkDigits = 0
-  #chunkOverhead = 0
 
   /** `maxBodyBytes`: a larger body is refused with NPP_BODY_TOO_LARGE, at once where Content-Length says so. */
   constructor(maxBodyBytes: number) {
     this.#maxBodyBytes = maxBodyBytes
+    this.#chunks = new ChunkedBody(maxBodyBytes)
   }
 
   /** True between the first byte of a request and its end. */
@@ -114,7 +101,6 @@ export class RequestParser {
     this.#hasTransferEncoding = false
     this.#hasHost = false
     this.#connection = 0
-    this.#chunkOverhead = 0
   }
 
   /**
@@ -345,19 +331,14 @@ export class RequestParser {
       // RFC 9112 §6.3: both lengths present; refuse, or risk smuggling. §6.1: HTTP/1.0 has no Transfer-Encoding.
       if (this.#contentLength !== -1) return this.#refuse('NPP_BAD_REQUEST', 'Transfer-Encoding and Content-Length')
       if (this.minorVersion === 0) return this.#refuse('NPP_BAD_REQUEST', 'Transfer-Encoding on HTTP/1.0')
-      this.#beginChunk()
+      this.#state = State.Chunks
+      this.#chunks.begin(length)
       return Outcome.Complete
     }
     if (this.#contentLength > this.#maxBodyBytes) return this.#refuse('NPP_BODY_TOO_LARGE', 'Content-Length is over the limit')
     this.#state = this.#contentLength > 0 ? State.Body : State.Done
     if (this.#contentLength <= 0) this.expectsContinue = false
     return Outcome.Complete
-  }
-
-  #beginChunk(): void {
-    this.#state = State.ChunkSize
-    this.#chunkLeft = 0
-    this.#chunkDigits = 0
   }
 
   #parseBody(bytes: Buffer, base: number, end: number): Outcome {
@@ -370,116 +351,15 @@ export class RequestParser {
       this.#state = State.Done
       return Outcome.Complete
     }
-    return this.#parseChunks(bytes, base, end)
-  }
-
-  #parseChunks(bytes: Buffer, base: number, end: number): Outcome {
-    let state = this.#state
-    let at = base + this.#position
-    const from = at
-    let dataBytes = 0
-    while (at < end) {
-      const byte = bytes[at]!
-      switch (state) {
-        case State.ChunkSize: {
-          const digit = HEX_VALUE[byte]!
-          if (digit !== 255) {
-            if (++this.#chunkDigits > Limits.chunkSizeDigits) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is too long')
-            this.#chunkLeft = this.#chunkLeft * 16 + digit
-            at++
-            break
-          }
-          if (this.#chunkDigits === 0) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is missing')
-          if (this.bodyEnd - this.bodyStart + this.#chunkLeft > this.#maxBodyBytes)
-            return this.#refuse('NPP_BODY_TOO_LARGE', 'the body is over the limit')
-          if (byte === SEMICOLON) state = State.ChunkExtension
-          else if (byte === SP || byte === HTAB) state = State.ChunkSpace
-          else if (byte === CR) state = State.ChunkSizeLf
-          else return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is not hexadecimal')
-          at++
-          break
-        }
-        case State.ChunkSpace: // RFC 9112 §7.1.1: "bad" whitespace stands before the ';' of an extension, and nowhere else.
-          if (byte === SEMICOLON) state = State.ChunkExtension
-          else if (byte !== SP && byte !== HTAB) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is not hexadecimal')
-          at++
-          break
-        case State.ChunkExtension: // RFC 9112 §7.1.1: extensions are ignored.
-          if (byte === CR) state = State.ChunkSizeLf
-          else if (FIELD_VALUE[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a chunk extension')
-          at++
-          break
-        case State.ChunkSizeLf:
-          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
-          state = this.#chunkLeft === 0 ? State.TrailerStart : State.ChunkData
-          at++
-          break
-        case State.ChunkData: {
-          const taken = Math.min(this.#chunkLeft, end - at)
-          bytes.copyWithin(base + this.bodyEnd, at, at + taken)
-          this.bodyEnd += taken
-          this.#chunkLeft -= taken
-          dataBytes += taken
-          at += taken
-          if (this.#chunkLeft === 0) state = State.ChunkDataCr
-          break
-        }
-        case State.ChunkDataCr:
-          if (byte !== CR) return this.#refuse('NPP_BAD_REQUEST', 'a chunk is longer than its size')
-          state = State.ChunkDataLf
-          at++
-          break
-        case State.ChunkDataLf:
-          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
-          this.#beginChunk()
-          state = State.ChunkSize
-          at++
-          break
-        case State.TrailerStart:
-          if (byte === CR) {
-            state = State.LastLf
-            at++
-          } else {
-            if (TOKEN[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a trailer name is not a token')
-            this.#mark = 0
-            state = State.Trailer
-          }
-          break
-        case State.Trailer: // Trailers are checked for their form and dropped: nothing in npp may depend on them (RFC 9110 §6.5.1).
-          if (this.#mark === 0) {
-            if (byte === COLON) this.#mark = 1
-            else if (TOKEN[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a trailer name is not a token')
-          } else if (byte === CR) state = State.TrailerLf
-          else if (FIELD_VALUE[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a trailer')
-          at++
-          break
-        case State.TrailerLf:
-          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
-          state = State.TrailerStart
-          at++
-          break
-        case State.LastLf:
-          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
-          at++
-          this.#state = State.Done
-          this.length = at - base
-          return Outcome.Complete
-        default:
-          return this.#refuse('NPP_BAD_REQUEST', 'the parser was not reset')
-      }
-      if (
-        this.#chunkOverhead + (at - from - dataBytes) >
-        Limits.chunkOverheadBytes + (this.bodyEnd - this.bodyStart) * MOST_OVERHEAD_A_BYTE
-      )
-        return this.#refuse('NPP_BAD_REQUEST', 'chunk sizes, extensions and trailers are too long')
-    }
-    this.#chunkOverhead += at - from - dataBytes
-    return this.#needMore(state, this.bodyEnd, this.bodyEnd)
+    const outcome = this.#chunks.parse(bytes, base, end)
+    this.bodyEnd = this.#chunks.bodyEnd
+    if (outcome === Outcome.Refused) return this.#refuse(this.#chunks.refusal, this.#chunks.reason)
+    if (outcome === Outcome.NeedMore) return this.#needMore(State.Chunks, this.bodyEnd, this.bodyEnd)
+    this.#state = State.Done
+    this.length = this.#chunks.length
+    return Outcome.Complete
   }
 }
-
-/** Chunks of one byte cost five more: such a body is odd, and legal. */
-const MOST_OVERHEAD_A_BYTE = 5
 
 const VERSION_BYTES = Buffer.from('HTTP/1.1')
 const HOST_NAME = Buffer.from('host')

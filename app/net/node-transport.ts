@@ -28,7 +28,8 @@ export class NodeTransport implements Transport {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket))
     this.#server = server
     return new Promise((resolve, reject) => {
-      server.once('error', (error) => reject(listenError(error, address)))
+      // Before listening it failed; after that an accept has, for want of descriptors for example.
+      server.on('error', (error) => (server.listening ? this.#events.acceptFailed(error) : reject(listenError(error, address))))
       server.listen({ host: address.host, port: address.port, backlog: BACKLOG, exclusive: true }, () => {
         const bound = server.address()
         const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
@@ -49,6 +50,15 @@ export class NodeTransport implements Transport {
       if (this.#sockets[slot] === socket && !socket.destroyed && socket.writableLength === 0) this.#events.drained(slot)
     })
     return false
+  }
+
+  unsent(slot: number): number {
+    const socket = this.#sockets[slot]
+    if (socket === undefined) return 0
+    // The stream counts a write as unsent until all of it has left; libuv's handle knows how much of it is left.
+    const handle: unknown = Reflect.get(socket, '_handle')
+    const inHandle = typeof handle === 'object' && handle !== null && 'writeQueueSize' in handle ? Number(handle.writeQueueSize) : 0
+    return inHandle > 0 ? inHandle : socket.writableLength
   }
 
   pause(slot: number): void {

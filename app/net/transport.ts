@@ -18,6 +18,9 @@ export interface Transport {
    */
   write(slot: number, bytes: Buffer, start: number, end: number): boolean
 
+  /** Bytes that were written and have not left yet. It falls while a slow reader takes some. */
+  unsent(slot: number): number
+
   /** Stops and resumes `received`. */
   pause(slot: number): void
   resume(slot: number): void
@@ -52,4 +55,6 @@ export interface TransportEvents {
   drained(slot: number): void
   /** The connection is gone and the slot free. */
   closed(slot: number): void
+  /** Accepting a connection failed; the transport goes on listening. */
+  acceptFailed(error: Error): void
 }

@@ -1,5 +1,6 @@
 import { FrameKind } from '../../ipc/frame.ts'
 import { NppError } from '../../shared/errors.ts'
+import { isThenable } from '../../shared/thenable.ts'
 import type { Caller } from '../call/caller.ts'
 import { answerForwarded, forwardedRequest } from '../call/forwarded.ts'
 import type { HttpRequest } from '../http/request.ts'
@@ -57,8 +58,8 @@ export class Dispatch {
       this.#result.failed(req, res, error)
       return
     }
-    if (result instanceof Promise) {
-      result.then(
+    if (isThenable(result)) {
+      Promise.resolve(result).then(
         () => this.#finished(req, res),
         (error: unknown) => this.#result.failed(req, res, error),
       )

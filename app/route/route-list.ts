@@ -1,4 +1,5 @@
 import type { Forward, Handler, Route } from '../api.ts'
+import { NppError } from '../../shared/errors.ts'
 import { METHODS, type Method } from '../http/parser.ts'
 import type { RouteTarget, Router } from './router.ts'
 
@@ -31,6 +32,10 @@ export function routeList(router: Router): RouteList {
       },
     },
     finish() {
+      for (const [index, [path]] of forAll.entries()) {
+        if (forAll.findIndex(([other]) => other === path) < index)
+          throw new NppError('NPP_ROUTE_INVALID', `route all ${path}: defined already`)
+      }
       for (const [path, target] of forAll) for (const method of METHODS) if (!router.has(method, path)) router.add(method, path, target)
     },
   }

@@ -6,7 +6,7 @@ import { METHODS, type Method } from '../http/parser.ts'
 
 /** A handler, whatever parameters and services its types name: a method's parameter may be narrower than what it is called with. */
 export interface HandlerTarget {
-  handle(req: Request, res: Response): void | Promise<void>
+  handle(req: Request, res: Response): void | PromiseLike<void>
 }
 
 /** What a route leads to. */

@@ -153,6 +153,10 @@ describe('faults of handlers', () => {
     for (const [index, { body }] of next.entries()) assert.equal(body, `late ${index}`)
   })
 
+  test('one that returns a thenable is awaited like any other', async () => {
+    assert.equal((await get('/thenable')).body, 'in time')
+  })
+
   test('a field with CR LF in it is refused, not sent', async () => {
     const { status, headers } = await get(`/split?value=${encodeURIComponent('a\r\nSet-Cookie: stolen=1')}`)
     assert.equal(status, 500)

@@ -372,6 +372,13 @@ const FAILURES: readonly (readonly [unknown, NppCode, string, string])[] = [
 ]
 
 describe('a failure', () => {
+  it('that says nothing at all is one all the same', async (context) => {
+    const given = new Given(context)
+    const call = given.call('sum')
+    given.reply(given.take(), undefined, { kind: FrameKind.Failure })
+    assert.equal((await failure(call)).code, 'NPP_SERVICE_FAILED')
+  })
+
   for (const [value, code, serviceCode, message] of FAILURES) {
     it(`of ${JSON.stringify(value)} is ${code}`, async (context) => {
       const given = new Given(context)

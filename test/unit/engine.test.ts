@@ -19,6 +19,8 @@ class FakeTransport implements Transport {
   connections = 0
   /** False: the peer does not read. */
   takes = true
+  /** Bytes that wait for a peer that reads slowly. */
+  waiting = 0
 
   listen(address: ListenAddress): Promise<ListenAddress> {
     return Promise.resolve(address)
@@ -27,6 +29,10 @@ class FakeTransport implements Transport {
   write(slot: number, bytes: Buffer, start: number, end: number): boolean {
     this.told.push(`write ${slot} ${/^HTTP\/1\.1 (\d+)/.exec(bytes.latin1Slice(start, end))?.[1] ?? ''}`)
     return this.takes
+  }
+
+  unsent(): number {
+    return this.waiting
   }
 
   pause(slot: number): void {
@@ -226,6 +232,22 @@ describe('the engine', () => {
     given.pass(Limits.writeStallMs - 100)
     assert.deepEqual(await given.told(), ['write 0 200'])
     given.pass(200)
+    assert.deepEqual(await given.told(), ['destroy 0'])
+  })
+
+  it('lets a slow client read on for as long as it takes some of its answer', async (context) => {
+    const given = new Given(context)
+    given.open(0)
+    given.transport.takes = false
+    given.transport.waiting = 3000
+    given.receive(0, GET)
+    assert.deepEqual(await given.told(), ['write 0 200'])
+    for (const left of [2000, 1000]) {
+      given.transport.waiting = left
+      given.pass(Limits.writeStallMs + 100)
+      assert.deepEqual(await given.told(), [])
+    }
+    given.pass(Limits.writeStallMs + 100)
     assert.deepEqual(await given.told(), ['destroy 0'])
   })
 

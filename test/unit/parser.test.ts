@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { METHODS, Outcome, RequestParser } from '../../app/http/parser.ts'
+import { Outcome } from '../../app/http/outcome.ts'
+import { METHODS, RequestParser } from '../../app/http/parser.ts'
 import { Limits } from '../../shared/limits.ts'
 import { ACCEPTED, INCOMPLETE, MAX_BODY, REFUSED, headerOf } from './parser.cases.ts'
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Outcome, RequestParser } from '../../app/http/parser.ts'
+import { Outcome } from '../../app/http/outcome.ts'
+import { RequestParser } from '../../app/http/parser.ts'
 import { HttpRequest, type RequestContext } from '../../app/http/request.ts'
 import { isCode } from '../support/codes.ts'
 

@@ -160,6 +160,10 @@ describe('the list of routes that a site fills', () => {
     assert.throws(() => route.get('/y', target('y')), isCode('NPP_ROUTE_INVALID'))
     route.all('x', target('all'))
     assert.throws(() => list.finish(), isCode('NPP_ROUTE_INVALID'))
+    const twice = routeList(new Router())
+    twice.route.all('/z', target('one'))
+    twice.route.all('/z', target('two'))
+    assert.throws(() => twice.finish(), isCode('NPP_ROUTE_INVALID'))
   })
 
   it('takes what answers a path without a route', () => {

@@ -41,6 +41,7 @@ class Given {
   readonly run: unknown[] = []
   readonly gates = new Map<string, Gate>()
   signal: AbortSignal | undefined
+  readonly closeWorkersQueues: () => void
   #sent = 0
 
   constructor(context: TestContext, repliesDepth = 10) {
@@ -49,7 +50,16 @@ class Given {
     this.requests = requests.open()
     this.replies = replies.open()
     const [workerRequests, workerReplies] = [requests.open(), replies.open()]
+    this.closeWorkersQueues = () => {
+      workerRequests.close()
+      workerReplies.close()
+    }
     const definition = defineServices({
+      query: () => ({
+        // Query builders are thenables and no promises.
+        // oxlint-disable-next-line unicorn/no-thenable
+        then: (fulfilled: (rows: number) => void) => fulfilled(3),
+      }),
       echo: (input: unknown) => {
         this.run.push(input)
         return input
@@ -189,6 +199,12 @@ describe('the worker', () => {
     assert.deepEqual(given.run, [undefined])
   })
 
+  it('awaits what can be awaited, promise or not', async (context) => {
+    const given = new Given(context)
+    given.call('query')
+    assert.equal((await given.takeReply()).value, 3)
+  })
+
   it('runs calls in the order they came', async (context) => {
     const given = new Given(context)
     for (let number = 0; number < 10; number++) given.call('echo', number)
@@ -255,7 +271,7 @@ const FAILURES: readonly (readonly [string, unknown, string, string])[] = [
   ['throws', 'a text', 'NPP_SERVICE_FAILED', 'a text'],
   ['throws', undefined, 'NPP_SERVICE_FAILED', 'undefined'],
   ['throws', { code: 'E_PLAIN' }, 'NPP_SERVICE_FAILED', '[object Object]'],
-  ['none', 1, 'NPP_NO_SUCH_SERVICE', 'there is no service none; there are: echo, nothing, gated'],
+  ['none', 1, 'NPP_NO_SUCH_SERVICE', 'there is no service none; there are: query, echo, nothing, gated'],
   ['toString', 1, 'NPP_NO_SUCH_SERVICE', 'there is no service toString'],
   ['__proto__', 1, 'NPP_NO_SUCH_SERVICE', 'there is no service __proto__'],
   ['show', 1, 'NPP_NO_SUCH_SERVICE', 'service show is a page, not a call'],
@@ -475,6 +491,18 @@ describe('a worker whose engine is gone', () => {
     given.gate('a').open()
     await turns(5)
     assert.deepEqual(given.run, ['a'])
+  })
+
+  it('drops what the service in hand still comes up with: the queues are closed by then', async (context) => {
+    const given = new Given(context)
+    given.call('gated', 'a')
+    await turns(3)
+    given.worker.abandon()
+    given.closeWorkersQueues()
+    given.gate('a').open()
+    // A push to a closed queue would throw out of a promise, and end this process.
+    await turns(5)
+    assert.deepEqual(await given.takeReplies(), [])
   })
 })
 

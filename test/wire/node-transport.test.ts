@@ -32,6 +32,10 @@ class Events implements TransportEvents {
     this.told.push(`closed ${slot}`)
   }
 
+  acceptFailed(error: Error): void {
+    this.told.push(`acceptFailed ${error.message}`)
+  }
+
   count(event: string): number {
     return this.told.filter((told) => told === event).length
   }

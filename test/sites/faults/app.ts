@@ -1,6 +1,23 @@
 import { defineApp, forward, ServiceError } from 'npp/app'
 import type services from './svc.ts'
 
+/** Does its work when it is awaited, and not before. */
+class Query implements PromiseLike<void> {
+  readonly #work: () => void
+
+  constructor(work: () => void) {
+    this.#work = work
+  }
+
+  // oxlint-disable-next-line unicorn/no-thenable
+  then<A = void, B = never>(
+    fulfilled?: ((value: void) => A | PromiseLike<A>) | null,
+    rejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): PromiseLike<A | B> {
+    return Promise.resolve().then(this.#work).then(fulfilled, rejected)
+  }
+}
+
 export default defineApp<typeof services>({
   routes(route) {
     route.get('/hello', (req, res) => res.text('Hello World!'))
@@ -18,6 +35,8 @@ export default defineApp<typeof services>({
     route.get('/late', (req, res) => {
       setTimeout(() => res.text(`late ${req.query.get('token')}`), Number(req.query.get('ms')))
     })
+    // A thenable that is no promise, as query builders are.
+    route.get('/thenable', (req, res) => new Query(() => res.write('in time')))
     route.get('/written', (req, res) => {
       res.write('<p>one</p>').write('<p>two</p>')
     })

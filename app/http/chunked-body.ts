@@ -1,0 +1,177 @@
+import { FIELD_VALUE, HEX_VALUE, TOKEN } from './byte-classes.ts'
+import { Outcome } from './outcome.ts'
+import type { NppCode } from '../../shared/errors.ts'
+import { Limits } from '../../shared/limits.ts'
+
+const State = {
+  Size: 0,
+  Space: 1,
+  Extension: 2,
+  SizeLf: 3,
+  Data: 4,
+  DataCr: 5,
+  DataLf: 6,
+  TrailerStart: 7,
+  Trailer: 8,
+  TrailerLf: 9,
+  LastLf: 10,
+} as const
+type State = (typeof State)[keyof typeof State]
+
+const CR = 13
+const LF = 10
+const SP = 32
+const HTAB = 9
+const COLON = 58
+const SEMICOLON = 59
+/** Chunks of one byte cost five more: such a body is odd, and legal. */
+const MOST_OVERHEAD_A_BYTE = 5
+
+/**
+ * A body in chunks (RFC 9112 §7.1), joined in place while it is parsed, resumable at every byte. Offsets are relative to the first byte of
+ * the request, as in the parser that it belongs to.
+ */
+export class ChunkedBody {
+  /** End of what has been joined: where the next bytes of the body are expected. */
+  bodyEnd = 0
+  /** Bytes of the request with its body, valid when complete. */
+  length = 0
+  refusal: NppCode = 'NPP_BAD_REQUEST'
+  reason = ''
+
+  readonly #maxBodyBytes: number
+  #state: State = State.Size
+  #bodyStart = 0
+  #left = 0
+  #digits = 0
+  #overhead = 0
+  #inTrailerValue = false
+
+  constructor(maxBodyBytes: number) {
+    this.#maxBodyBytes = maxBodyBytes
+  }
+
+  /** Readies it for a body that begins at `bodyStart`. */
+  begin(bodyStart: number): void {
+    this.#bodyStart = bodyStart
+    this.bodyEnd = bodyStart
+    this.#overhead = 0
+    this.#beginChunk()
+  }
+
+  #beginChunk(): void {
+    this.#state = State.Size
+    this.#left = 0
+    this.#digits = 0
+  }
+
+  #refuse(refusal: NppCode, reason: string): Outcome {
+    this.refusal = refusal
+    this.reason = reason
+    return Outcome.Refused
+  }
+
+  #needMore(state: State): Outcome {
+    this.#state = state
+    return Outcome.NeedMore
+  }
+
+  /** Goes on where it was left; the bytes not yet parsed are `bytes[base + bodyEnd, end)`. */
+  parse(bytes: Buffer, base: number, end: number): Outcome {
+    let state = this.#state
+    let at = base + this.bodyEnd
+    const from = at
+    let dataBytes = 0
+    while (at < end) {
+      const byte = bytes[at]!
+      switch (state) {
+        case State.Size: {
+          const digit = HEX_VALUE[byte]!
+          if (digit !== 255) {
+            if (++this.#digits > Limits.chunkSizeDigits) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is too long')
+            this.#left = this.#left * 16 + digit
+            at++
+            break
+          }
+          if (this.#digits === 0) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is missing')
+          if (this.bodyEnd - this.#bodyStart + this.#left > this.#maxBodyBytes)
+            return this.#refuse('NPP_BODY_TOO_LARGE', 'the body is over the limit')
+          if (byte === SEMICOLON) state = State.Extension
+          else if (byte === SP || byte === HTAB) state = State.Space
+          else if (byte === CR) state = State.SizeLf
+          else return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is not hexadecimal')
+          at++
+          break
+        }
+        case State.Space: // RFC 9112 §7.1.1: "bad" whitespace stands before the ';' of an extension, and nowhere else.
+          if (byte === SEMICOLON) state = State.Extension
+          else if (byte !== SP && byte !== HTAB) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is not hexadecimal')
+          at++
+          break
+        case State.Extension: // RFC 9112 §7.1.1: extensions are ignored.
+          if (byte === CR) state = State.SizeLf
+          else if (FIELD_VALUE[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a chunk extension')
+          at++
+          break
+        case State.SizeLf:
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          state = this.#left === 0 ? State.TrailerStart : State.Data
+          at++
+          break
+        case State.Data: {
+          const taken = Math.min(this.#left, end - at)
+          bytes.copyWithin(base + this.bodyEnd, at, at + taken)
+          this.bodyEnd += taken
+          this.#left -= taken
+          dataBytes += taken
+          at += taken
+          if (this.#left === 0) state = State.DataCr
+          break
+        }
+        case State.DataCr:
+          if (byte !== CR) return this.#refuse('NPP_BAD_REQUEST', 'a chunk is longer than its size')
+          state = State.DataLf
+          at++
+          break
+        case State.DataLf:
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          this.#beginChunk()
+          state = State.Size
+          at++
+          break
+        case State.TrailerStart:
+          if (byte === CR) {
+            state = State.LastLf
+            at++
+          } else {
+            if (TOKEN[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a trailer name is not a token')
+            this.#inTrailerValue = false
+            state = State.Trailer
+          }
+          break
+        case State.Trailer: // Trailers are checked for their form and dropped: nothing in npp may depend on them (RFC 9110 §6.5.1).
+          if (!this.#inTrailerValue) {
+            if (byte === COLON) this.#inTrailerValue = true
+            else if (TOKEN[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a trailer name is not a token')
+          } else if (byte === CR) state = State.TrailerLf
+          else if (FIELD_VALUE[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a trailer')
+          at++
+          break
+        case State.TrailerLf:
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          state = State.TrailerStart
+          at++
+          break
+        case State.LastLf:
+          if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
+          at++
+          this.length = at - base
+          return Outcome.Complete
+      }
+      if (this.#overhead + (at - from - dataBytes) > Limits.chunkOverheadBytes + (this.bodyEnd - this.#bodyStart) * MOST_OVERHEAD_A_BYTE)
+        return this.#refuse('NPP_BAD_REQUEST', 'chunk sizes, extensions and trailers are too long')
+    }
+    this.#overhead += at - from - dataBytes
+    return this.#needMore(state)
+  }
+}
