@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import '../shared/bytes.ts'
-import type { Clock } from '../shared/clock.ts'
+import { TurnClock, type Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config.ts'
 import { NppError, isNppCode, messageOf, stackOf, type NppCode, statusOf } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
@@ -12,10 +12,10 @@ import { Connection, Phase } from './connection.ts'
 import { errorPage } from './http/error-page.ts'
 import { Outcome } from './http/outcome.ts'
 import { RequestParser } from './http/parser.ts'
-import { routingPathOf } from './http/path.ts'
 import { HttpRequest, type RequestContext } from './http/request.ts'
 import { ResponseWriter, Persistence } from './http/response-writer.ts'
 import { HttpResponse, type ResponseSink } from './http/response.ts'
+import { TargetCache } from './http/target-cache.ts'
 import type { Transport, TransportEvents } from './net/transport.ts'
 import { Dispatch, type DispatchResult } from './route/dispatch.ts'
 import type { Router } from './route/router.ts'
@@ -40,38 +40,45 @@ const PARSERS_KEPT = 256
 export class Engine implements TransportEvents, ResponseSink, DispatchResult, RequestContext {
   readonly #config: Config
   readonly #caller: Caller
-  readonly #clock: Clock
+  readonly #clock: TurnClock
   readonly #wheel: TimerWheel
   readonly #log: ProcessLog
   readonly #access: AccessLog | undefined
   readonly #dispatch: Dispatch
   readonly #writer: ResponseWriter
+  readonly #targets = new TargetCache()
   readonly #connections: Connection[] = []
   readonly #parsers: RequestParser[] = []
   readonly #idPrefix = `${randomBytes(4).toString('hex')}-`
   #nextId = 0
   #parser: RequestParser
   #transport: Transport | undefined
-  /** The connection whose bytes are being parsed; its answers gather in the arena from 0 on. */
+  /** The connection whose bytes are being parsed; its answers gather in the arena from #from on. */
   #current: Connection | undefined
+  #from = 0
+  /** The writer's arena is the transport's: what is written from it stays there until the turn ends. */
+  #isLent = false
   #draining = false
   #allClosed: (() => void) | undefined
 
   constructor(options: EngineOptions) {
     this.#config = options.config
     this.#caller = options.caller
-    this.#clock = options.clock
+    this.#clock = new TurnClock(options.clock)
     this.#wheel = options.wheel
     this.#log = options.log
     this.#access = options.config.accessLog && options.log.writesInfo ? new AccessLog(options.log, options.clock, 'npp_app') : undefined
     this.#dispatch = new Dispatch(options.router, options.caller, this)
-    this.#writer = new ResponseWriter(options.clock)
+    this.#writer = new ResponseWriter(this.#clock)
     this.#parser = new RequestParser(options.config.maxBodyBytes)
   }
 
   /** Names the transport, which was made with this engine as its events. */
   attach(transport: Transport): void {
     this.#transport = transport
+    if (transport.arena === undefined) return
+    this.#writer.use(transport.arena)
+    this.#isLent = true
   }
 
   /**
@@ -94,6 +101,17 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   }
 
   // What the transport tells.
+
+  turnBegan(): void {
+    this.#clock.begin()
+  }
+
+  turnEnded(): void {
+    this.#clock.end()
+    this.#current = undefined
+    this.#from = 0
+    this.#writer.cursor = 0
+  }
 
   opened(slot: number): void {
     const conn = (this.#connections[slot] ??= new Connection(slot))
@@ -126,6 +144,14 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     if (conn.phase === Phase.Idle && !conn.resuming) this.#end(conn)
     // Half a request will never be a whole one. Its sender is told nothing, as it may be gone.
     else if (conn.phase === Phase.Header || conn.phase === Phase.Body) this.#net.destroy(slot)
+  }
+
+  stalled(slot: number): void {
+    const conn = this.#connections[slot]
+    if (conn === undefined || conn.phase === Phase.Free) return
+    this.#block(conn)
+    if (conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Blocked, Limits.writeStallMs)
+    else if (conn.phase === Phase.Closing) this.#setPhase(conn, Phase.Closing, Limits.writeStallMs)
   }
 
   drained(slot: number): void {
@@ -231,6 +257,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   /** Answers the requests in `bytes[start, end)`, as many as are complete and may be answered now. */
   #process(conn: Connection, bytes: Buffer, start: number, end: number): void {
     this.#current = conn
+    this.#from = this.#writer.cursor
     let at = start
     while (at < end && (conn.phase === Phase.Idle || conn.phase === Phase.Header || conn.phase === Phase.Body)) {
       const parser = conn.parser ?? this.#parser
@@ -301,8 +328,9 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     conn.resuming = true
     const { generation } = conn
     process.nextTick(() => {
-      if (conn.generation !== generation || conn.phase !== Phase.Idle) return
+      if (conn.generation !== generation) return
       conn.resuming = false
+      if (conn.phase !== Phase.Idle) return
       if (conn.held !== undefined) this.#process(conn, conn.held, conn.heldStart, conn.heldEnd)
       // A request of which only a part is held needs its rest, however much that part is.
       if (conn.paused && (conn.parser !== undefined || conn.heldBytes <= Limits.pipelinedBytes)) {
@@ -315,13 +343,14 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   // Handling.
 
   #handle(conn: Connection, parser: RequestParser, bytes: Buffer, base: number): void {
-    const target = bytes.latin1Slice(base + parser.targetStart, base + parser.targetEnd)
-    const path = routingPathOf(parser.pathEnd === parser.targetEnd ? target : target.slice(0, parser.pathEnd - parser.targetStart))
+    const { raw: target, path } = this.#targets.find(bytes, base + parser.targetStart, base + parser.pathEnd, base + parser.targetEnd)
     if (path === undefined) {
       this.#refuse(conn, 'NPP_BAD_REQUEST', 'the target is neither a path nor a URL, or its escapes are not UTF-8')
       return
     }
-    const req = new HttpRequest(this, conn.slot, conn.generation, parser, bytes, base, target, path)
+    // What is held is the connection's own copy, and never written over.
+    const isVolatile = this.#net.reusesReadBuffers && bytes !== conn.held
+    const req = new HttpRequest(this, conn.slot, conn.generation, parser, bytes, base, target, path, isVolatile)
     const res = new HttpResponse(this, conn.slot, conn.generation)
     conn.request = req
     conn.response = res
@@ -333,7 +362,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     this.#dispatch.run(req, res)
     if (res.answered) req.release()
     else {
-      req.retain(this.#net.reusesReadBuffers)
+      req.retain(isVolatile)
       this.#setPhase(conn, Phase.Handling, this.#config.handlerTimeout * 1000)
     }
   }
@@ -400,18 +429,30 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
 
   /** Sends what the connection in hand has gathered. */
   #flush(conn: Connection): void {
-    if (this.#writer.cursor > 0 && this.#current === conn) this.#send(conn, 0)
+    if (this.#writer.cursor > this.#from && this.#current === conn) this.#send(conn, this.#from)
     if (conn.blocked && conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Blocked, Limits.writeStallMs)
   }
 
   #send(conn: Connection, start: number): void {
     const writer = this.#writer
-    if (this.#net.write(conn.slot, writer.bytes, start, writer.cursor)) writer.cursor = start
+    const isTaken = this.#net.write(conn.slot, writer.bytes, start, writer.cursor)
+    if (this.#isLent) {
+      if (this.#current === conn) this.#from = writer.cursor
+      else this.#skip(start)
+    } else if (isTaken) writer.cursor = start
     else {
       // The transport holds on to the arena. Answers of the connection in hand, before `start`, move to the next one.
       writer.renew(start)
       this.#block(conn)
     }
+  }
+
+  /** Another connection's answer lies behind those of the connection in hand, and stays there: what is gathered so far leaves as it is. */
+  #skip(start: number): void {
+    const { cursor, bytes } = this.#writer
+    const { slot } = this.#current ?? {}
+    if (slot !== undefined && start > this.#from) this.#net.write(slot, bytes, this.#from, start)
+    this.#from = cursor
   }
 
   #block(conn: Connection): void {

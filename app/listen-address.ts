@@ -7,6 +7,26 @@ const ALL_IPV4 = '0.0.0.0'
 /** What listening on '::' says where the kernel has no IPv6. */
 const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL'])
 
+/** sd_listen_fds(3): the first descriptor that systemd hands over. */
+const FIRST_INHERITED = 3
+
+/** Descriptors that listen already, as systemd or a tool like it left them to this process: LISTEN_FDS of them, if LISTEN_PID is ours. */
+export function inheritedDescriptors(environment: Readonly<Record<string, string | undefined>>, pid: number): number[] {
+  const { LISTEN_PID: forWhom, LISTEN_FDS: count } = environment
+  if (forWhom !== String(pid) || count === undefined || !/^\d{1,3}$/.test(count)) return []
+  return Array.from({ length: Number(count) }, (_, index) => FIRST_INHERITED + index)
+}
+
+/** Listens on what this process has inherited, else where the configuration says. Returns the addresses. */
+export async function listenOnAll(
+  transport: Pick<Transport, 'listen' | 'adopt'>,
+  config: Pick<Config, 'httpAddress' | 'httpPort'>,
+  inherited: readonly number[],
+): Promise<ListenAddress[]> {
+  if (inherited.length === 0) return [await listenAsConfigured(transport, config)]
+  return Promise.all(inherited.map((descriptor) => transport.adopt(descriptor)))
+}
+
 /** Listens where the configuration says; without an address on all of the machine, IPv6 and IPv4, or IPv4 alone where there is no IPv6. */
 export async function listenAsConfigured(
   transport: Pick<Transport, 'listen'>,
@@ -24,6 +44,7 @@ export async function listenAsConfigured(
 
 /** The address as a person would type it on this machine. */
 export function urlOf({ host, port }: ListenAddress): string {
+  if (host.startsWith('/')) return `http+unix://${encodeURIComponent(host)}`
   if (host === ALL_IPV6 || host === ALL_IPV4) return `http://localhost:${port}`
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

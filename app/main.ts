@@ -9,8 +9,11 @@ import { TimerWheel } from '../shared/timer-wheel.ts'
 import type { App, AppContext } from './api.ts'
 import { Caller } from './call/caller.ts'
 import { Engine } from './engine.ts'
-import { listenAsConfigured, urlOf } from './listen-address.ts'
+import { REFUSAL } from './http/refusal.ts'
+import { inheritedDescriptors, listenOnAll, urlOf } from './listen-address.ts'
+import { NativeTransport } from './net/native-transport.ts'
 import { NodeTransport } from './net/node-transport.ts'
+import type { Transport, TransportEvents } from './net/transport.ts'
 import { routeList } from './route/route-list.ts'
 import { Router } from './route/router.ts'
 import { ServicePresence } from './service-presence.ts'
@@ -105,13 +108,21 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
   const events = new SiteEvents(app, context)
 
   const engine = new Engine({ config, router, caller, clock, wheel, log })
-  const transport = new NodeTransport(engine)
+  const transport = openTransport(engine, config)
   engine.attach(transport)
-  const address = await listenAsConfigured(transport, config)
+  closers.add(() => transport.close())
+  const addresses = await listenOnAll(transport, config, inheritedDescriptors(process.env, process.pid))
   closers.add(() => engine.drain())
   events.start()
   closers.add(() => events.stop())
-  announce(urlOf(address), instanceId, log)
+  for (const address of addresses) announce(urlOf(address), instanceId, log)
+  // pm2 with wait_ready counts the process as online from here on.
+  process.send?.('ready')
+}
+
+function openTransport(engine: TransportEvents, { transport, polling, maxConnections }: Config): Transport {
+  const options = { polling, maxConnections, refusal: REFUSAL }
+  return transport === 'node' ? new NodeTransport(engine, options) : new NativeTransport(engine, options)
 }
 
 async function loadApp(path: string): Promise<App> {
@@ -173,8 +184,6 @@ function announce(url: string, instance: string, log: ProcessLog): void {
     `${JSON.stringify({ level: 30, time: Date.now(), pid: process.pid, name: 'npp_app', url, instance, msg: `npp_app listens on ${url}` })}\n`,
   )
   log.flush()
-  // pm2 with wait_ready counts the process as online from here on.
-  process.send?.('ready')
 }
 
 /** Resolves at the first SIGINT or SIGTERM. A second one ends the process without the drain: somebody is in a hurry. */

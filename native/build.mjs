@@ -17,7 +17,7 @@ const USUAL = ['-std=c11', '-D_GNU_SOURCE', '-DNAPI_VERSION=8', '-Wall', '-Wextr
 // Distributions predefine _FORTIFY_SOURCE differently; defining it twice would be a warning.
 const RELEASE = ['-O2', '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2', '-fstack-protector-strong']
 const SANITIZE = ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined']
-const LINK = ['-shared', '-Wl,-z,relro,-z,now', '-lrt']
+const LINK = ['-shared', '-Wl,-z,relro,-z,now', '-lrt', '-lpthread']
 
 const PROBE = '#include <mqueue.h>\n#include <fcntl.h>\nint main(void) { return F_OFD_SETLK == 0; }\n'
 

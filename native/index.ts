@@ -1,8 +1,10 @@
-import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import { errnoOf, messageOf, NppError } from '../shared/errors.ts'
+import { addon, type AddonQueue } from './addon.ts'
 import { queueBytes, readQueueLimits } from './queue-limits.ts'
 
+export { addonPath, loadAddon } from './addon.ts'
+export { NetHandle, NetEvent, NetLayout, NetCommand, NetSent, openNet } from './net.ts'
+export type { NetCounters } from './net.ts'
 export { queueBytes, readQueueLimits } from './queue-limits.ts'
 export type { QueueLimits } from './queue-limits.ts'
 
@@ -10,54 +12,6 @@ export type { QueueLimits } from './queue-limits.ts'
 export const Interest = { None: 0, Readable: 1, Writable: 2 } as const
 
 const OpenFlag = { Create: 1, Exclusive: 2 } as const
-
-interface AddonQueue {
-  readonly descriptor: number
-  readonly ownerUid: number
-  readonly maxMessages: number
-  readonly messageSize: number
-  readonly created: boolean
-  onReady: (events: number) => void
-  push(bytes: Uint8Array, start: number, end: number, priority: number): boolean
-  shift(into: Uint8Array): number
-  count(): number
-  setInterest(mask: number): void
-  lock(offset: number, exclusive: boolean): boolean
-  unlock(offset: number): boolean
-  lockedIn(from: number, to: number): number
-  isCurrent(name: string): boolean
-  close(): void
-}
-
-interface Addon {
-  readonly Queue: new (name: string, flags: number, mode: number, maxMessages: number, messageSize: number) => AddonQueue
-  unlinkQueue(name: string): boolean
-}
-
-/** Where the addon is built to; dist/native/index.js and native/build are in the same package. */
-export const addonPath: string = fileURLToPath(new URL('../../native/build/npp.node', import.meta.url))
-
-let loaded: Addon | undefined
-
-/** Loads the addon unless that was done. Throws NppError NPP_NATIVE_MISSING, which says what to do. */
-export function loadAddon(): void {
-  addon()
-}
-
-function addon(): Addon {
-  if (loaded !== undefined) return loaded
-  try {
-    const found: Addon = createRequire(import.meta.url)(addonPath)
-    loaded = found
-    return found
-  } catch (cause) {
-    throw new NppError(
-      'NPP_NATIVE_MISSING',
-      `The native addon does not load (${messageOf(cause).split('\n', 1)[0]}). npx npp doctor tells what is missing; npm rebuild npp builds it again (in a checkout: npm run build).`,
-      { cause },
-    )
-  }
-}
 
 /** How to open a queue. `maxMessages`, `messageSize` (bytes) and `mode` (exact, whatever the umask) matter only when it is created. */
 export interface QueueOpening {

@@ -16,3 +16,33 @@ export function createSystemClock(): Clock {
     wall: () => Date.now(),
   }
 }
+
+/** A clock that stands still during a turn in which many things happen at one moment: it is read once for all of them. */
+export class TurnClock implements Clock {
+  readonly #clock: Clock
+  #stands = false
+  #monotonic = 0
+  #wall = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  begin(): void {
+    this.#monotonic = this.#clock.monotonic()
+    this.#wall = this.#clock.wall()
+    this.#stands = true
+  }
+
+  end(): void {
+    this.#stands = false
+  }
+
+  monotonic(): number {
+    return this.#stands ? this.#monotonic : this.#clock.monotonic()
+  }
+
+  wall(): number {
+    return this.#stands ? this.#wall : this.#clock.wall()
+  }
+}

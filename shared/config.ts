@@ -7,10 +7,18 @@ import { NppError, errnoOf, messageOf } from './errors.ts'
 export const LOG_LEVELS = ['none', 'error', 'warn', 'info', 'debug'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
+/** How bytes come and go: npp's own socket layer, or node:net. */
+const TRANSPORTS = ['native', 'node'] as const
+/** How the native one finds out which sockets are ready. */
+const POLLINGS = ['epoll', 'poll', 'select'] as const
+
 /** The configuration of one instance. Times are in seconds, as in Node++, and may have decimals. */
 export interface Config {
   readonly httpPort: number
   readonly httpAddress: string
+  readonly transport: (typeof TRANSPORTS)[number]
+  readonly polling: (typeof POLLINGS)[number]
+  readonly maxConnections: number
   readonly logLevel: LogLevel
   readonly accessLog: boolean
   readonly ASYNCId: string
@@ -58,6 +66,10 @@ const level: Kind<LogLevel> = {
   parse: (text) => LOG_LEVELS.find((name, index) => name === text || String(index) === text),
 }
 
+function oneOf<T extends string>(names: readonly T[]): Kind<T> {
+  return { allowed: names.join(', '), parse: (text) => names.find((name) => name === text) }
+}
+
 const yesOrNo: Kind<boolean> = {
   allowed: '0 or 1',
   parse: (text) => (text === '1' ? true : text === '0' ? false : undefined),
@@ -78,6 +90,13 @@ type Settings = { readonly [K in ConfigKey]: Setting<Config[K]> }
 const SETTINGS: Settings = {
   httpPort: { ...whole(0, 65535, '0 picks a free one'), initial: 8080, about: 'Port of HTTP.' },
   httpAddress: { ...address, initial: '', about: 'Address to listen on; without it :: , or 0.0.0.0 where there is no IPv6.' },
+  transport: { ...oneOf(TRANSPORTS), initial: 'native', about: 'Socket layer: that of npp, or node:net.' },
+  polling: {
+    ...oneOf(POLLINGS),
+    initial: 'epoll',
+    about: 'System call by which the native transport waits; select has 1,024 descriptors.',
+  },
+  maxConnections: { ...whole(1, 1_000_000, 'connections'), initial: 10_000, about: 'Connections at a time; one more is answered 503.' },
   logLevel: { ...level, initial: 'info', about: 'How much is logged.' },
   accessLog: { ...yesOrNo, initial: true, about: 'A line a request, at level info.' },
   ASYNCId: {
@@ -178,6 +197,9 @@ export function loadConfig(sources: ConfigSources): Config {
   return {
     httpPort: value('httpPort'),
     httpAddress: value('httpAddress'),
+    transport: value('transport'),
+    polling: value('polling'),
+    maxConnections: value('maxConnections'),
     logLevel: value('logLevel'),
     accessLog: value('accessLog'),
     ASYNCId: value('ASYNCId'),

@@ -29,6 +29,12 @@ export const Limits = {
   /** milliseconds in which a client must take some of the answer that waits for it */
   writeStallMs: 60_000,
 
+  // Sockets.
+  /** bytes of one write that are copied into the arena of the turn; a larger one is sent from where it lies */
+  copiedWriteBytes: 64 * 1024,
+  /** milliseconds until npp accepts again after the system had no descriptor left, not even for a refusal */
+  acceptRetryMs: 100,
+
   // Calls.
   /** bytes of a service name in UTF-8 */
   serviceNameBytes: 255,

@@ -34,12 +34,14 @@ export class HttpRequest {
   readonly #fieldCount: number
   readonly #headerEnd: number
   #body: Buffer
+  readonly #isVolatile: boolean
+  #isBodyCopied = false
   #released = false
   #id = ''
   #query: URLSearchParams | undefined
   #cookies: ReadonlyMap<string, string> | undefined
 
-  /** `rawTarget` and `routingPath` are made by the engine, which needs them for the route. */
+  /** `rawTarget` and `routingPath` are made by the engine, which needs them for the route. `isVolatile`: the bytes are overwritten later. */
   constructor(
     context: RequestContext,
     connection: number,
@@ -49,6 +51,7 @@ export class HttpRequest {
     base: number,
     rawTarget: string,
     routingPath: string,
+    isVolatile = false,
   ) {
     this.method = METHODS[parser.method] ?? 'GET'
     this.target = rawTarget
@@ -61,6 +64,7 @@ export class HttpRequest {
     this.#fields = parser.fields
     this.#fieldCount = parser.fieldCount
     this.#headerEnd = parser.headerEnd
+    this.#isVolatile = isVolatile
     this.#body = parser.bodyEnd === parser.bodyStart ? EMPTY : bytes.subarray(base + parser.bodyStart, base + parser.bodyEnd)
   }
 
@@ -86,6 +90,11 @@ export class HttpRequest {
   }
 
   get body(): Buffer {
+    const body = this.#readBody()
+    if (!this.#isVolatile || this.#isBodyCopied || body.byteLength === 0) return body
+    // A handler may keep it; the transport's next read would write over it. Who only asks for json() or form() pays no copy.
+    this.#isBodyCopied = true
+    this.#body = Buffer.from(body)
     return this.#body
   }
 
@@ -106,8 +115,10 @@ export class HttpRequest {
   }
 
   json(): unknown {
+    const body = this.#readBody()
+    const text = body.utf8Slice(0, body.byteLength)
     try {
-      const value: unknown = JSON.parse(this.#body.utf8Slice(0, this.#body.byteLength))
+      const value: unknown = JSON.parse(text)
       return value
     } catch (error) {
       throw new NppError('NPP_BAD_BODY', `the body is not JSON: ${messageOf(error)}`)
@@ -119,7 +130,8 @@ export class HttpRequest {
     if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(type)) {
       throw new NppError('NPP_BAD_BODY', `the body is ${type === '' ? 'of no type' : type}, not application/x-www-form-urlencoded`)
     }
-    return new URLSearchParams(this.#body.utf8Slice(0, this.#body.byteLength))
+    const body = this.#readBody()
+    return new URLSearchParams(body.utf8Slice(0, body.byteLength))
   }
 
   callAsync(name: string, input?: unknown, options?: { readonly timeoutMs?: number }): Promise<unknown> {
@@ -132,7 +144,8 @@ export class HttpRequest {
     if (!volatile) return
     this.#bytes = Buffer.from(this.#bytes.subarray(this.#base, this.#base + this.#headerEnd))
     this.#base = 0
-    if (this.#body.byteLength > 0) this.#body = Buffer.from(this.#body)
+    if (!this.#isBodyCopied && this.#body.byteLength > 0) this.#body = Buffer.from(this.#body)
+    this.#isBodyCopied = true
   }
 
   /** Ends the reading of fields: the table belongs to the next request, whose client must not be seen here. */
@@ -142,8 +155,15 @@ export class HttpRequest {
     this.#fields = NO_FIELDS
   }
 
+  #readBody(): Buffer {
+    // What was asked for before the answer is the handler's; anything else is another client's by now.
+    if (this.#released && this.#isVolatile && !this.#isBodyCopied && this.#body.byteLength > 0)
+      throw new NppError('NPP_ALREADY_ANSWERED', READ_FIRST)
+    return this.#body
+  }
+
   #fieldsToRead(): number {
-    if (this.#released) throw new NppError('NPP_ALREADY_ANSWERED', 'the request was answered; read its fields before answering')
+    if (this.#released) throw new NppError('NPP_ALREADY_ANSWERED', READ_FIRST)
     return this.#fieldCount
   }
 
@@ -165,3 +185,4 @@ export class HttpRequest {
 }
 
 const EMPTY = Buffer.alloc(0)
+const READ_FIRST = 'the request was answered; read its fields and its body before answering'

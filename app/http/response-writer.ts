@@ -62,6 +62,12 @@ export class ResponseWriter {
     return bytes.subarray(0, this.#put(bytes, 0, response, persistence, withoutBody))
   }
 
+  /** Works in memory of the transport's, from which nothing has to be copied, instead of its own. */
+  use(arena: Buffer): void {
+    this.bytes = arena
+    this.cursor = 0
+  }
+
   /** Takes a new arena after the old one was handed away; `bytes[0, kept)` moves over. */
   renew(kept: number): void {
     const bytes = Buffer.allocUnsafeSlow(Limits.outputArenaBytes)
@@ -84,9 +90,7 @@ export class ResponseWriter {
     const digits = digitsOf(response.body.length)
     let bodyStart = at + head.length + digits + HEAD_END.length
     const length =
-      typeof response.body === 'string'
-        ? target.utf8Write(response.body, bodyStart, target.byteLength - bodyStart)
-        : putBytes(target, bodyStart, response.body)
+      typeof response.body === 'string' ? putText(target, bodyStart, response.body) : putBytes(target, bodyStart, response.body)
     const moreDigits = digitsOf(length) - digits
     if (moreDigits > 0) {
       // The text has characters of several bytes, and they carried its length over a power of ten.
@@ -125,6 +129,21 @@ export class ResponseWriter {
 
 function typeLine(contentType: string): string {
   return contentType === '' ? '' : `Content-Type: ${contentType}\r\n`
+}
+
+/** Up to this length a loop is faster than the call that leaves JavaScript. */
+const SHORT_TEXT = 32
+
+function putText(target: Buffer, at: number, text: string): number {
+  const { length } = text
+  if (length > SHORT_TEXT || target.byteLength - at < length) return target.utf8Write(text, at, target.byteLength - at)
+  for (let index = 0; index < length; index++) {
+    const code = text.charCodeAt(index)
+    // What is not ASCII has several bytes: from the start again.
+    if (code > 0x7f) return target.utf8Write(text, at, target.byteLength - at)
+    target[at + index] = code
+  }
+  return length
 }
 
 function putBytes(target: Buffer, at: number, body: Uint8Array): number {

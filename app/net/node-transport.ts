@@ -1,46 +1,69 @@
-import { createServer, type Server, type Socket } from 'node:net'
-import { NppError, errnoOf, messageOf } from '../../shared/errors.ts'
-import type { ListenAddress, Transport, TransportEvents } from './transport.ts'
-
-/** Connections that the kernel holds ready for accept; it cuts the number down to net.core.somaxconn. */
-const BACKLOG = 4096
+import { chmodSync } from 'node:fs'
+import { createServer, type ListenOptions, type Server, type Socket } from 'node:net'
+import { listenError } from './listen-error.ts'
+import { removeStaleSocket } from './stale-socket.ts'
+import { BACKLOG, type ListenAddress, type Transport, type TransportEvents } from './transport.ts'
 
 const NOTHING = Buffer.alloc(0)
+
+export interface NodeTransportOptions {
+  /** Connections at the most; one more is refused. */
+  readonly maxConnections: number
+  /** What a connection that is refused is told before it is closed. */
+  readonly refusal: Uint8Array
+}
 
 /** The transport on node:net: for systems without the native one, and the pattern for node:tls. */
 export class NodeTransport implements Transport {
   readonly reusesReadBuffers = false
+  readonly arena: Buffer | undefined
 
   readonly #events: TransportEvents
+  readonly #options: NodeTransportOptions
   readonly #sockets: (Socket | undefined)[] = []
   readonly #free: number[] = []
-  #server: Server | undefined
+  #servers: Server[] = []
+  #isClosed = false
 
-  constructor(events: TransportEvents) {
+  constructor(events: TransportEvents, options: NodeTransportOptions = { maxConnections: Infinity, refusal: NOTHING }) {
     this.#events = events
+    this.#options = options
   }
 
   get connections(): number {
     return this.#sockets.length - this.#free.length
   }
 
-  listen(address: ListenAddress): Promise<ListenAddress> {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket))
-    this.#server = server
-    return new Promise((resolve, reject) => {
-      // Before listening it failed; after that an accept has, for want of descriptors for example.
-      server.on('error', (error) => (server.listening ? this.#events.acceptFailed(error) : reject(listenError(error, address))))
-      server.listen({ host: address.host, port: address.port, backlog: BACKLOG, exclusive: true }, () => {
-        const bound = server.address()
-        const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
-        resolve({ host: address.host, port })
-      })
-    })
+  async listen(address: ListenAddress): Promise<ListenAddress> {
+    const { host } = address
+    const server = await this.#open({ host, port: address.port, backlog: BACKLOG, exclusive: true }, address)
+    return { host, port: this.#nameOf(server, address).port }
+  }
+
+  async listenUnix(path: string, mode: number): Promise<ListenAddress> {
+    const address = { host: path, port: 0 }
+    await removeStaleSocket(path)
+    // Between bind and chmod the file is open to nobody: bind, within #open, gives it the mode that the umask leaves.
+    const before = process.umask(0o777)
+    let opening: Promise<Server>
+    try {
+      opening = this.#open({ path, backlog: BACKLOG }, address)
+    } finally {
+      process.umask(before)
+    }
+    await opening
+    chmodSync(path, mode)
+    return address
+  }
+
+  async adopt(descriptor: number): Promise<ListenAddress> {
+    const address = { host: `descriptor ${descriptor}`, port: 0 }
+    return this.#nameOf(await this.#open({ fd: descriptor }, address), address)
   }
 
   write(slot: number, bytes: Buffer, start: number, end: number): boolean {
     const socket = this.#sockets[slot]
-    if (socket === undefined || socket.destroyed) return true
+    if (socket === undefined || socket.destroyed || socket.writableEnded) return true
     socket.write(bytes.subarray(start, end))
     // libuv tries the write at once; a length of 0 means that the kernel has copied all of it.
     if (socket.writableLength === 0) return true
@@ -82,11 +105,40 @@ export class NodeTransport implements Transport {
   }
 
   stopListening(): void {
-    this.#server?.close()
-    this.#server = undefined
+    for (const server of this.#servers) server.close()
+    this.#servers = []
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.stopListening()
+    for (const socket of this.#sockets) socket?.destroy()
+  }
+
+  #open(options: ListenOptions & { readonly fd?: number }, address: ListenAddress): Promise<Server> {
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket))
+    return new Promise((resolve, reject) => {
+      // Before listening it failed; after that an accept has, for want of descriptors for example.
+      server.on('error', (error) => (server.listening ? this.#events.acceptFailed(error) : reject(listenError(error, address))))
+      server.listen(options, () => {
+        this.#servers.push(server)
+        resolve(server)
+      })
+    })
+  }
+
+  #nameOf(server: Server, address: ListenAddress): ListenAddress {
+    const bound = server.address()
+    if (bound === null) return address
+    return typeof bound === 'string' ? { host: bound, port: 0 } : { host: bound.address, port: bound.port }
   }
 
   #accept(socket: Socket): void {
+    if (this.connections >= this.#options.maxConnections) {
+      socket.on('error', () => socket.destroy())
+      socket.end(this.#options.refusal, () => socket.destroy())
+      return
+    }
     const slot = this.#free.pop() ?? this.#sockets.length
     this.#sockets[slot] = socket
     const events = this.#events
@@ -95,33 +147,10 @@ export class NodeTransport implements Transport {
     // A reset is an ordinary end of a connection; 'close' follows and tells.
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
-      events.closed(slot)
+      if (!this.#isClosed) events.closed(slot)
       this.#sockets[slot] = undefined
       this.#free.push(slot)
     })
     events.opened(slot)
-  }
-}
-
-function listenError(error: Error, { host, port }: ListenAddress): NppError {
-  const where = `${host.includes(':') ? `[${host}]` : host}:${port}`
-  switch (errnoOf(error)) {
-    case 'EADDRINUSE':
-      return new NppError(
-        'NPP_PORT_IN_USE',
-        `port ${port} is in use on ${host}: stop the other process, or set NPP_HTTP_PORT to another port`,
-        { cause: error },
-      )
-    case 'EACCES':
-    case 'EPERM':
-      return new NppError(
-        'NPP_PORT_PERMISSION',
-        `no permission to listen on ${where}: ports below 1024 need CAP_NET_BIND_SERVICE; set NPP_HTTP_PORT to a higher port`,
-        {
-          cause: error,
-        },
-      )
-    default:
-      return new NppError('NPP_LISTEN_FAILED', `cannot listen on ${where}: ${messageOf(error)}`, { cause: error })
   }
 }

@@ -6,15 +6,28 @@ export interface Transport {
   /** True when `bytes` of `received` are overwritten after the call: what is kept must be copied. */
   readonly reusesReadBuffers: boolean
 
+  /**
+   * Memory in which answers may be made: what is written from there is not copied. It must stay as it is until `turnEnded`. Undefined where
+   * the transport has none.
+   */
+  readonly arena: Buffer | undefined
+
   /** Connections that are open. */
   readonly connections: number
 
   /** Listens, and says where. Throws NPP_PORT_IN_USE, NPP_PORT_PERMISSION or NPP_LISTEN_FAILED. */
   listen(address: ListenAddress): Promise<ListenAddress>
 
+  /** Listens on a Unix socket with this mode; a socket file that nobody listens on is replaced. Throws as `listen`. */
+  listenUnix(path: string, mode: number): Promise<ListenAddress>
+
+  /** Listens on a descriptor that listens already, as systemd hands them over: sd_listen_fds(3). Throws as `listen`. */
+  adopt(descriptor: number): Promise<ListenAddress>
+
   /**
    * Sends `bytes[start, end)`. True when the bytes are the caller's again, false when the transport holds on to them: then the caller must not
-   * touch that buffer any more, and `drained` is told once they are gone.
+   * touch that buffer any more, and `drained` is told once they are gone. A transport that
+   * takes a copy answers true; when the peer does not read it, `stalled` is told later, and `drained` when it is gone.
    */
   write(slot: number, bytes: Buffer, start: number, end: number): boolean
 
@@ -36,10 +49,17 @@ export interface Transport {
 
   /** Accepts no further connections. Those that are open live on. */
   stopListening(): void
+
+  /** Stops listening, cuts off what is open, and gives everything back. Nothing is told after it. Closing twice does nothing. */
+  close(): void
 }
+
+/** Connections that the kernel holds ready for accept; it cuts the number down to net.core.somaxconn. */
+export const BACKLOG = 4096
 
 /** Where a transport listens. */
 export interface ListenAddress {
+  /** An address, or the path of a Unix socket, whose port is 0. */
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
@@ -47,10 +67,16 @@ export interface ListenAddress {
 
 /** Who uses a transport. No event is told from inside a call to the transport. */
 export interface TransportEvents {
+  /** Events of several connections follow, all of one moment. Told by transports that read in batches. */
+  turnBegan(): void
+  /** They are over, and what was written from the arena has left it or was copied. Told also after writes outside of a batch. */
+  turnEnded(): void
   opened(slot: number): void
   received(slot: number, bytes: Buffer, start: number, end: number): void
   /** The peer sends nothing more; it may still read. */
   ended(slot: number): void
+  /** Of what was written, and taken by `write`, a part waits for the peer to read; `drained` follows. */
+  stalled(slot: number): void
   /** All that was written has left. */
   drained(slot: number): void
   /** The connection is gone and the slot free. */

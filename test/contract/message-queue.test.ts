@@ -401,7 +401,7 @@ describe('native: libuv by hand', () => {
     it('declares what uv.h declares', () => {
       const source =
         '#include <uv.h>\n#include "uv-abi.h"\n' +
-        '_Static_assert(NPP_UV_POLL == UV_POLL && NPP_UV_READABLE == UV_READABLE && NPP_UV_WRITABLE == UV_WRITABLE, "numbers differ");\n'
+        '_Static_assert(NPP_UV_ASYNC == UV_ASYNC && NPP_UV_POLL == UV_POLL && NPP_UV_READABLE == UV_READABLE && NPP_UV_WRITABLE == UV_WRITABLE, "numbers differ");\n'
       const ours = fileURLToPath(new URL('../../../native', import.meta.url))
       const args = ['-std=c11', '-D_GNU_SOURCE', '-Werror', '-fsyntax-only', '-I', include, '-I', ours, '-x', 'c', '-']
       const result = spawnSync(process.env['CC'] ?? 'cc', args, { input: source, encoding: 'utf8' })

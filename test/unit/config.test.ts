@@ -189,6 +189,31 @@ const KINDS: readonly (readonly [ConfigKey, readonly (readonly [string, Config[C
     ['0', '3601'],
   ],
   [
+    'transport',
+    [
+      ['native', 'native'],
+      ['node', 'node'],
+    ],
+    ['', 'net', 'Native'],
+  ],
+  [
+    'polling',
+    [
+      ['epoll', 'epoll'],
+      ['poll', 'poll'],
+      ['select', 'select'],
+    ],
+    ['kqueue', '0'],
+  ],
+  [
+    'maxConnections',
+    [
+      ['1', 1],
+      ['1000000', 1_000_000],
+    ],
+    ['0', '1000001', '-1', '1.5'],
+  ],
+  [
     'drainTimeout',
     [
       ['0', 0],

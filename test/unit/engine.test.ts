@@ -15,6 +15,7 @@ import { RecordedLog } from '../support/recorded-log.ts'
 /** Remembers what the engine does; the test says what the kernel would. */
 class FakeTransport implements Transport {
   readonly reusesReadBuffers = false
+  readonly arena: Buffer | undefined
   readonly told: string[] = []
   connections = 0
   /** False: the peer does not read. */
@@ -24,6 +25,14 @@ class FakeTransport implements Transport {
 
   listen(address: ListenAddress): Promise<ListenAddress> {
     return Promise.resolve(address)
+  }
+
+  listenUnix(path: string): Promise<ListenAddress> {
+    return Promise.resolve({ host: path, port: 0 })
+  }
+
+  adopt(): Promise<ListenAddress> {
+    return Promise.resolve({ host: '', port: 0 })
   }
 
   write(slot: number, bytes: Buffer, start: number, end: number): boolean {
@@ -58,6 +67,8 @@ class FakeTransport implements Transport {
   stopListening(): void {
     this.told.push('stop')
   }
+
+  close(): void {}
 }
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'

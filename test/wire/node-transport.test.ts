@@ -11,6 +11,14 @@ class Events implements TransportEvents {
   readonly told: string[] = []
   readonly bytes: Buffer[] = []
 
+  turnBegan(): void {}
+
+  turnEnded(): void {}
+
+  stalled(slot: number): void {
+    this.told.push(`stalled ${slot}`)
+  }
+
   opened(slot: number): void {
     this.told.push(`opened ${slot}`)
   }

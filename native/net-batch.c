@@ -1,0 +1,331 @@
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net-state.h"
+#include "net-sys.h"
+#include "value.h"
+
+/* Parts of one connection's output that leave in one send; what is more leaves in the next. */
+#define PARTS_MAX 64
+/* Events of one connection in one batch: data, ended or drained, closed. */
+#define EVENTS_A_TURN 4u
+
+static uint64_t key_of(uint32_t slot, const struct npp_connection *connection) { return ((uint64_t)connection->generation << 32) | slot; }
+
+/* ---- state ---- */
+
+int npp_net_watch(struct npp_net *net, uint32_t slot, struct npp_connection *connection) {
+  unsigned int wanted = 0;
+  /* Who does not take what we send is not read from either: his further requests would only make more of it. */
+  if (connection->first != NULL) {
+    wanted = NPP_POLL_WRITE;
+  } else if (!(connection->flags & (NPP_CONN_PAUSED | NPP_CONN_PEER_ENDED))) {
+    wanted = NPP_POLL_READ;
+  }
+  int failed = 0;
+  if (!(connection->flags & NPP_CONN_WATCHED)) {
+    if (wanted == 0) return 0;
+    failed = net->poller->kind->add(net->poller, connection->descriptor, key_of(slot, connection), wanted);
+  } else if (wanted != connection->armed) {
+    failed = net->poller->kind->change(net->poller, connection->descriptor, key_of(slot, connection), wanted);
+  } else {
+    return 0;
+  }
+  if (failed == 0) {
+    connection->flags |= NPP_CONN_WATCHED;
+    connection->armed = (uint8_t)wanted;
+  }
+  return failed;
+}
+
+static void unwatch(struct npp_net *net, struct npp_connection *connection) {
+  if (connection->flags & NPP_CONN_WATCHED) net->poller->kind->remove(net->poller, connection->descriptor);
+  connection->flags &= (uint8_t)~NPP_CONN_WATCHED;
+  connection->armed = 0;
+}
+
+void npp_net_close_connection(struct npp_net *net, struct npp_connection *connection) {
+  unwatch(net, connection);
+  npp_output_drop(net, connection);
+  /* close(2): whatever it returns, the descriptor is gone. */
+  (void)close(connection->descriptor);
+  connection->descriptor = -1;
+}
+
+void npp_net_release(struct npp_net *net, uint32_t slot) {
+  if (slot >= net->table.touched) return;
+  struct npp_connection *connection = &net->table.all[slot];
+  if (!(connection->flags & NPP_CONN_USED) || connection->descriptor >= 0) return;
+  npp_table_release(&net->table, slot);
+}
+
+void npp_net_update_hold(struct npp_net *net) {
+  bool active = net->listener_count > 0 || net->table.used > 0;
+  uint32_t count;
+  if (active == net->active || net->poller == NULL) return;
+  net->active = active;
+  net->poller->kind->hold(net->poller, active);
+  /* Both fail only while the environment goes away, and with it the object. */
+  if (active) {
+    (void)napi_reference_ref(net->env, net->self, &count);
+  } else {
+    (void)napi_reference_unref(net->env, net->self, &count);
+  }
+}
+
+/* Ends our side once all is sent. 0, or -1 when the connection is now closed, with *error. */
+static int end_when_sent(struct npp_net *net, struct npp_connection *connection, int *error) {
+  if (connection->first != NULL || !(connection->flags & NPP_CONN_ENDING) || (connection->flags & NPP_CONN_SHUT)) return 0;
+  connection->flags |= NPP_CONN_SHUT;
+  *error = shutdown(connection->descriptor, SHUT_WR) == 0 ? 0 : errno;
+  if (*error == 0 && !(connection->flags & NPP_CONN_PEER_ENDED)) return 0;
+  npp_net_close_connection(net, connection);
+  return -1;
+}
+
+/* ---- telling ---- */
+
+/* An exception of a listener ends up where one of a timer does: at 'uncaughtException'. */
+static void report_exception(napi_env env) {
+  bool pending = false;
+  napi_value thrown;
+  if (napi_is_exception_pending(env, &pending) != napi_ok || !pending) return;
+  if (napi_get_and_clear_last_exception(env, &thrown) != napi_ok) return;
+  (void)napi_fatal_exception(env, thrown);
+}
+
+/* Calls onBatch(count, again) once, and once more for each event whose listener threw: it goes on behind that one. False when the net is closed. */
+static bool deliver(struct npp_net *net) {
+  uint32_t count = net->event_count;
+  napi_env env = net->env;
+  napi_value self, listener, result, arguments[2];
+  napi_handle_scope scope;
+  if (count == 0) return net->owner != NULL;
+  if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
+  if (napi_get_reference_value(env, net->self, &self) == napi_ok && self != NULL &&
+      napi_get_named_property(env, self, "onBatch", &listener) == napi_ok && napi_create_uint32(env, count, &arguments[0]) == napi_ok) {
+    for (uint32_t tries = 0; tries <= count; tries++) {
+      /* No async context: a connection belongs to none, and must not inherit the one in which the addon happened to be loaded. */
+      if (napi_get_boolean(env, tries > 0, &arguments[1]) != napi_ok) break;
+      if (napi_make_callback(env, NULL, self, listener, 2, arguments, &result) == napi_ok) break;
+      report_exception(env);
+      if (net->owner == NULL) break;
+    }
+  } else {
+    report_exception(env);
+  }
+  net->event_count = 0;
+  net->arena_used = 0;
+  (void)napi_close_handle_scope(env, scope);
+  return net->owner != NULL;
+}
+
+bool npp_net_tell(struct npp_net *net, uint32_t slot, enum npp_event kind, int32_t offset, int32_t length) {
+  int32_t *event = net->events + (size_t)net->event_count * NPP_EVENT_INTS;
+  event[0] = (int32_t)slot;
+  event[1] = (int32_t)kind;
+  event[2] = offset;
+  event[3] = length;
+  if (++net->event_count < NPP_EVENTS_MAX) return true;
+  return deliver(net);
+}
+
+/* ---- reading ---- */
+
+static void fail(struct npp_net *net, uint32_t slot, struct npp_connection *connection, int error) {
+  npp_net_close_connection(net, connection);
+  (void)npp_net_tell(net, slot, NPP_CLOSED, error, 0);
+}
+
+static void read_some(struct npp_net *net, uint32_t slot, struct npp_connection *connection) {
+  uint8_t *into = net->arena + net->arena_used;
+  ssize_t got = -1;
+  for (int tries = 0; tries < NPP_EINTR_TRIES && got < 0; tries++) {
+    got = npp_recv(connection->descriptor, into, NPP_READ_BYTES, 0);
+    if (got < 0 && errno != EINTR) break;
+  }
+  if (got > 0) {
+    int32_t offset = (int32_t)net->arena_used;
+    net->arena_used += (size_t)got;
+    (void)npp_net_tell(net, slot, NPP_DATA, offset, (int32_t)got);
+  } else if (got == 0) {
+    connection->flags |= NPP_CONN_PEER_ENDED;
+    (void)npp_net_tell(net, slot, NPP_ENDED, 0, 0);
+    if (connection->flags & NPP_CONN_SHUT) {
+      fail(net, slot, connection, 0);
+    } else {
+      int failed = npp_net_watch(net, slot, connection);
+      if (failed < 0) fail(net, slot, connection, -failed);
+    }
+  } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+    fail(net, slot, connection, errno);
+  }
+}
+
+static void write_more(struct npp_net *net, uint32_t slot, struct npp_connection *connection, bool fault) {
+  int error = 0;
+  enum npp_sent sent = npp_output_resume(net, connection, &error);
+  if (sent == NPP_SENT_FAILED) {
+    fail(net, slot, connection, error);
+    return;
+  }
+  if (sent == NPP_SENT_SOME) {
+    socklen_t size = sizeof error;
+    if (fault && getsockopt(connection->descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0) fail(net, slot, connection, error);
+    return;
+  }
+  (void)npp_net_tell(net, slot, NPP_DRAINED, 0, 0);
+  if (end_when_sent(net, connection, &error) < 0) {
+    (void)npp_net_tell(net, slot, NPP_CLOSED, error, 0);
+    return;
+  }
+  int failed = npp_net_watch(net, slot, connection);
+  if (failed < 0) fail(net, slot, connection, -failed);
+}
+
+/* An error or a hang-up on a connection of which nothing is wanted: closed by an error, else left alone until something is wanted. */
+static void look_at_fault(struct npp_net *net, uint32_t slot, struct npp_connection *connection) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(connection->descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  if (error != 0) {
+    fail(net, slot, connection, error);
+  } else {
+    unwatch(net, connection);
+  }
+}
+
+/* Room for what one connection may add, made by handing over what there is. False when the net was closed by that. */
+static bool make_room(struct npp_net *net) {
+  if (NPP_ARENA_BYTES - net->arena_used >= NPP_READ_BYTES && NPP_EVENTS_MAX - net->event_count > EVENTS_A_TURN) return true;
+  return deliver(net);
+}
+
+static void serve(struct npp_net *net, const struct npp_ready *ready) {
+  struct npp_connection *connection = npp_table_open_at(&net->table, (uint32_t)ready->key);
+  if (connection == NULL || connection->generation != (uint32_t)(ready->key >> 32)) return;
+  uint32_t slot = (uint32_t)ready->key;
+  bool fault = (ready->events & NPP_POLL_FAULT) != 0;
+  if (connection->armed & NPP_POLL_WRITE) {
+    if (fault || (ready->events & NPP_POLL_WRITE)) write_more(net, slot, connection, fault);
+  } else if (connection->armed & NPP_POLL_READ) {
+    if (fault || (ready->events & NPP_POLL_READ)) read_some(net, slot, connection);
+  } else if (fault) {
+    look_at_fault(net, slot, connection);
+  }
+}
+
+void npp_net_ready(void *data) {
+  struct npp_net *net = data;
+  struct npp_ready ready[NPP_READY_MAX];
+  napi_handle_scope scope;
+  napi_value self;
+  size_t count;
+  napi_env env = net->env;
+  if (napi_open_handle_scope(env, &scope) != napi_ok) return;
+  /* The handle scope holds `self`, and with it `net`, until it is closed below, whatever the listener does. */
+  if (napi_get_reference_value(env, net->self, &self) == napi_ok && self != NULL) {
+    while (net->owner != NULL && (count = net->poller->kind->take(net->poller, ready, NPP_READY_MAX)) > 0) {
+      for (size_t index = 0; index < count && net->owner != NULL; index++) {
+        if (!make_room(net)) break;
+        if (npp_net_is_listener(ready[index].key)) {
+          npp_net_accept(net, ready[index].key);
+        } else {
+          serve(net, &ready[index]);
+        }
+      }
+    }
+    if (net->owner != NULL && deliver(net)) net->poller->kind->done(net->poller);
+  }
+  (void)napi_close_handle_scope(env, scope);
+}
+
+/* ---- commands ---- */
+
+static void note(struct npp_net *net, uint32_t *outcomes, uint32_t slot, enum npp_event kind, int error) {
+  int32_t *outcome = net->outcomes + (size_t)*outcomes * NPP_OUTCOME_INTS;
+  outcome[0] = (int32_t)slot;
+  outcome[1] = (int32_t)kind;
+  outcome[2] = error;
+  (*outcomes)++;
+}
+
+/* The parts of one connection's output, chained by the index of the next command; those behind the first are done with it. */
+static int gather(struct npp_net *net, uint32_t count, uint32_t index, struct iovec *parts) {
+  int found = 0;
+  const int32_t *first = net->commands + (size_t)index * NPP_COMMAND_INTS;
+  for (;;) {
+    int32_t *command = net->commands + (size_t)index * NPP_COMMAND_INTS;
+    uint32_t offset = (uint32_t)command[2], length = (uint32_t)command[3];
+    if (offset > NPP_OUTPUT_BYTES || length > NPP_OUTPUT_BYTES - offset) return found;
+    parts[found++] = (struct iovec){.iov_base = net->output + offset, .iov_len = length};
+    if (command != first) command[0] = NPP_SKIP;
+    uint32_t next = (uint32_t)command[4];
+    if (found == PARTS_MAX || next <= index || next >= count) return found;
+    const int32_t *following = net->commands + (size_t)next * NPP_COMMAND_INTS;
+    if (following[0] != NPP_WRITE || following[1] != first[1]) return found;
+    index = next;
+  }
+}
+
+uint32_t npp_net_execute(struct npp_net *net, uint32_t count) {
+  struct iovec parts[PARTS_MAX];
+  uint32_t outcomes = 0;
+  bool released = false;
+  for (uint32_t index = 0; index < count; index++) {
+    const int32_t *command = net->commands + (size_t)index * NPP_COMMAND_INTS;
+    uint32_t slot = (uint32_t)command[1];
+    int error = 0, failed = 0;
+    if (command[0] == NPP_RELEASE) {
+      npp_net_release(net, slot);
+      released = true;
+      continue;
+    }
+    struct npp_connection *connection = npp_table_open_at(&net->table, slot);
+    if (connection == NULL) continue;
+    switch (command[0]) {
+      case NPP_WRITE: {
+        int found = gather(net, count, index, parts);
+        if (found == 0 || (connection->flags & NPP_CONN_ENDING)) break;
+        bool was_stalled = connection->first != NULL;
+        enum npp_sent sent = npp_output_copy(net, connection, parts, found, &error);
+        if (sent == NPP_SENT_ALL) break;
+        if (sent == NPP_SENT_FAILED) {
+          npp_net_close_connection(net, connection);
+          note(net, &outcomes, slot, NPP_CLOSED, error);
+          continue;
+        }
+        if (!was_stalled) note(net, &outcomes, slot, NPP_STALLED, 0);
+        failed = npp_net_watch(net, slot, connection);
+        break;
+      }
+      case NPP_END:
+        connection->flags |= NPP_CONN_ENDING;
+        if (end_when_sent(net, connection, &error) < 0) {
+          note(net, &outcomes, slot, NPP_CLOSED, error);
+          continue;
+        }
+        break;
+      case NPP_DESTROY:
+        npp_net_close_connection(net, connection);
+        continue;
+      case NPP_PAUSE:
+        connection->flags |= NPP_CONN_PAUSED;
+        failed = npp_net_watch(net, slot, connection);
+        break;
+      case NPP_RESUME:
+        connection->flags &= (uint8_t)~NPP_CONN_PAUSED;
+        failed = npp_net_watch(net, slot, connection);
+        break;
+      default:
+        break;
+    }
+    if (failed < 0) {
+      npp_net_close_connection(net, connection);
+      note(net, &outcomes, slot, NPP_CLOSED, -failed);
+    }
+  }
+  if (released) npp_net_update_hold(net);
+  return outcomes;
+}

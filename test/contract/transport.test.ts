@@ -1,0 +1,256 @@
+import assert from 'node:assert/strict'
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import type { TestContext } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { openNet } from '../../native/index.ts'
+import { NativeTransport } from '../../app/net/native-transport.ts'
+import { eventually } from '../support/eventually.ts'
+import { startTransportChild } from '../support/transport-child-process.ts'
+import { client, listening, TRANSPORTS, turns, type TransportHost } from '../support/transport-host.ts'
+import { transportContract } from './transport.contract.ts'
+
+for (const kind of TRANSPORTS) transportContract(kind)
+
+function native(host: TransportHost): NativeTransport {
+  if (host.transport instanceof NativeTransport) return host.transport
+  throw new Error('not a native transport')
+}
+
+function file(context: TestContext, length: number): number {
+  const path = mkdtempSync(join(tmpdir(), 'npp-'))
+  const descriptor = openSync(join(path, 'file'), 'w+')
+  rmSync(path, { recursive: true })
+  ftruncateSync(descriptor, length)
+  writeSync(descriptor, 'begin', 0)
+  writeSync(descriptor, 'end', length - 3)
+  context.after(() => closeSync(descriptor))
+  return descriptor
+}
+
+for (const kind of ['epoll', 'poll', 'select'] as const) {
+  describe(`${kind} transport: what the native one counts and adds`, () => {
+    it('counts, and is empty in the end', async (context) => {
+      const big = Buffer.alloc(8 * 1024 * 1024)
+      const host = await listening(context, kind, { received: (transport, slot) => transport.write(slot, big, 0, big.byteLength) }, 3)
+      const transport = native(host)
+      const clients = [
+        await client(context, { port: host.port }),
+        await client(context, { port: host.port }),
+        await client(context, { port: host.port }),
+      ]
+      await eventually('opened', () => host.open.size === 3)
+      const refused = await client(context, { port: host.port })
+      await eventually('refused', () => refused.ended || refused.closed)
+      for (const one of clients) one.socket.pause()
+      for (const one of clients) one.socket.write('go')
+      await eventually('held', () => transport.counters.heldBuffers === 3)
+      assert.deepEqual(transport.counters, { connections: 3, highWater: 3, accepted: 3, refused: 1, keptBytes: 0, heldBuffers: 3 })
+      clients[0]?.socket.resetAndDestroy()
+      clients[1]?.socket.resume()
+      transport.destroy(host.slots[2] ?? -1)
+      await eventually('two gone, one drained', () => transport.counters.heldBuffers === 0 && transport.counters.connections === 1)
+      clients[1]?.socket.destroy()
+      host.transport.end(host.slots[1] ?? -1)
+      await eventually('empty', () => transport.counters.connections === 0)
+      assert.equal(transport.counters.keptBytes, 0)
+    })
+
+    it('keeps copies within bounds, and counts them back', async (context) => {
+      const host = await listening(context, kind)
+      const transport = native(host)
+      const one = await client(context, { port: host.port })
+      one.socket.pause()
+      await eventually('opened', () => host.open.size === 1)
+      const slot = host.slots[0] ?? -1
+      const piece = Buffer.alloc(60_000)
+      let written = 0
+      for (let held = 0; held < 20; written++) if (!transport.write(slot, Buffer.from(piece), 0, piece.byteLength)) held++
+      assert.ok(transport.counters.keptBytes <= 1024 * 1024, String(transport.counters.keptBytes))
+      assert.ok(transport.counters.heldBuffers >= 19)
+      one.socket.resume()
+      await eventually('all', () => one.bytes === written * piece.byteLength)
+      await eventually('nothing kept', () => transport.counters.keptBytes === 0 && transport.counters.heldBuffers === 0)
+    })
+
+    it('sends 50 MB of a file to a slow reader, between other bytes', async (context) => {
+      const length = 50 * 1024 * 1024
+      const descriptor = file(context, length)
+      const host = await listening(context, kind, {
+        received: (transport, slot) => {
+          transport.write(slot, Buffer.from('head '), 0, 5)
+          assert.equal(native(host).sendFile(slot, descriptor, 0, length), false)
+          transport.write(slot, Buffer.from(' tail'), 0, 5)
+        },
+      })
+      const one = await client(context, { port: host.port })
+      let bytes = 0
+      let first = ''
+      let last = ''
+      one.socket.removeAllListeners('data').on('data', (chunk: Buffer) => {
+        bytes += chunk.byteLength
+        if (first.length < 10) first += chunk.toString('latin1')
+        last = (last + chunk.toString('latin1')).slice(-8)
+        one.socket.pause()
+        setImmediate(() => one.socket.resume())
+      })
+      one.socket.write('go')
+      await eventually('all of the file', () => bytes === length + 10, 30_000)
+      assert.equal(first.slice(0, 10), 'head begin')
+      assert.equal(last, 'end tail')
+      await eventually('drained', () => host.count('drained') > 0)
+      assert.equal(native(host).counters.heldBuffers, 0)
+    })
+
+    it('cuts a connection off where a file is shorter than was said', async (context) => {
+      const descriptor = file(context, 1000)
+      const host = await listening(context, kind, { received: (_, slot) => native(host).sendFile(slot, descriptor, 500, 1000) })
+      const one = await client(context, { port: host.port })
+      one.socket.write('go')
+      await eventually('closed', () => host.count('closed') === 1)
+    })
+
+    it('hands a connection over with what was not told yet', async (context) => {
+      const taken: Socket[] = []
+      const host = await listening(context, kind, {
+        received: (_, slot, bytes) => {
+          if (taken.length > 0) return
+          const found = native(host).detach(slot)
+          assert.ok(found !== undefined)
+          const socket = new Socket({ fd: found.descriptor, readable: true, writable: true })
+          taken.push(socket)
+          socket.write(`${bytes.toString()}|${found.unread.toString()}|`)
+          socket.on('data', (chunk: Buffer) => socket.write(chunk))
+          socket.on('end', () => socket.end())
+          context.after(() => socket.destroy())
+        },
+      })
+      const one = await client(context, { port: host.port })
+      one.socket.write('upgrade')
+      await one.says('upgrade||')
+      one.socket.write('beyond')
+      await one.says('upgrade||beyond')
+      assert.equal(host.open.size, 0)
+      assert.equal(native(host).counters.connections, 0)
+      const next = await client(context, { port: host.port })
+      next.socket.write('served')
+      await eventually('the slot is used again', () => host.receivedBytes > 7)
+      one.socket.end()
+      await eventually('the other end follows', () => one.ended)
+    })
+
+    it('hands over what a pause kept back, and not while output waits', async (context) => {
+      let unread: string | undefined
+      const big = Buffer.alloc(8 * 1024 * 1024)
+      const host = await listening(context, kind, {
+        received: (transport, slot) => {
+          const other = host.slots.find((each) => each !== slot) ?? -1
+          transport.pause(other)
+          setImmediate(() => {
+            const found = native(host).detach(other)
+            if (found === undefined) return
+            unread = found.unread.toString()
+            closeSync(found.descriptor)
+            transport.write(slot, big, 0, big.byteLength)
+            assert.equal(native(host).detach(slot), undefined)
+          })
+        },
+      })
+      const clients = [await client(context, { port: host.port }), await client(context, { port: host.port })]
+      await eventually('opened', () => host.open.size === 2)
+      for (const one of clients) one.socket.write('both')
+      for (const one of clients) one.socket.pause()
+      await eventually('detached', () => unread !== undefined)
+      // Both were read in one batch, or the second not at all: then its bytes still wait in the socket.
+      assert.ok(unread === 'both' || unread === '', unread)
+    })
+
+    it('neither spins nor stops for good when descriptors run out', async (context) => {
+      const child = startTransportChild(context, undefined, kind, 'exhaust', 64)
+      assert.equal(await child.report(), 'exhausted')
+      const [, used] = (await child.report()).split(' ')
+      assert.ok(Number(used) < 200, `${used} ms of CPU in a second`)
+      assert.equal(await child.report(), 'served again')
+      assert.equal(await child.ended(), 0)
+    })
+
+    it('works in worker threads, and goes with them', async () => {
+      const program = `
+        const { workerData, parentPort } = require('node:worker_threads')
+        import(workerData.module).then(async ({ listening, client }) => {
+          const host = await listening({ after() {} }, workerData.kind, { received: (t, slot, bytes) => t.write(slot, bytes, 0, bytes.length) })
+          const one = await client({ after() {} }, { port: host.port })
+          one.socket.write('x')
+          await one.says('x')
+          parentPort.postMessage(host.port)
+        })`
+      const workerData = { module: new URL('../support/transport-host.js', import.meta.url).href, kind }
+      for (let round = 0; round < 3; round++) {
+        const worker = new Worker(program, { eval: true, workerData })
+        const port = await new Promise<unknown>((resolve, reject) => {
+          worker.once('message', resolve)
+          worker.once('error', reject)
+        })
+        assert.equal(typeof port, 'number')
+        await worker.terminate()
+      }
+    })
+  })
+}
+
+describe('select transport: its limit', () => {
+  it('refuses descriptors beyond FD_SETSIZE, and says so', async (context) => {
+    const child = startTransportChild(context, undefined, 'select', 'beyond-select', 4096)
+    assert.equal(await child.report(), 'HTTP/1.1 503 Service Unavailable')
+    assert.match(
+      await child.report(),
+      /select watches descriptors below 1024 \(FD_SETSIZE\), and the listener's is \d+; set polling to epoll or poll/,
+    )
+    assert.equal(await child.report(), '1')
+    assert.equal(await child.ended(), 0)
+  })
+})
+
+describe('native net: arguments', () => {
+  const refusal = Buffer.from('no')
+  const opening = { polling: 'epoll', capacity: 4, refusal } as const
+
+  it('refuses what makes no sense', () => {
+    for (const wrong of [{ capacity: 0 }, { capacity: 1.5 }, { capacity: 2 ** 30 }, { refusal: Buffer.alloc(5000) }]) {
+      assert.throws(() => openNet({ ...opening, ...wrong }, () => undefined), { code: 'NPP_NET_ARGUMENT' })
+    }
+    const net = openNet(opening, () => undefined)
+    const refused = { code: 'NPP_NET_ARGUMENT' }
+    const bytes = Buffer.alloc(10)
+    for (const [slot, start, end] of [
+      [-1, 0, 1],
+      [0.5, 0, 1],
+      [0, 2, 1],
+      [0, 0, 11],
+      [0, Number.NaN, 1],
+    ] as const) {
+      assert.throws(() => net.send(slot, bytes, start, end), refused)
+    }
+    assert.throws(() => net.sendFile(0, -1, 0, 1), refused)
+    assert.throws(() => net.sendFile(0, 0, Number.MAX_SAFE_INTEGER, 1), refused)
+    assert.throws(() => net.listen('', 1, 1), refused)
+    assert.throws(() => net.listen('127.0.0.1', 65_536, 1), refused)
+    assert.throws(() => net.listenUnix('/a\0b', 0o600, 1), refused)
+    assert.throws(() => net.listenUnix('/tmp/x', 0o1000, 1), refused)
+    assert.equal(net.send(3, bytes, 0, 10), 0, 'a slot that is not open takes what it is given')
+    net.commands.fill(-1)
+    assert.equal(net.execute(100), 0, 'commands of no kind to slots that are none')
+    net.close()
+    net.close()
+    assert.throws(() => net.send(0, bytes, 0, 1), { code: 'NPP_NET_CLOSED' })
+  })
+
+  it('is collected when nobody has it', async () => {
+    for (let round = 0; round < 50; round++) openNet(opening, () => undefined)
+    globalThis.gc?.()
+    await turns(3)
+  })
+})

@@ -1,0 +1,168 @@
+import { connect, type NetConnectOpts, type Socket } from 'node:net'
+import type { TestContext } from 'node:test'
+import { NativeTransport } from '../../app/net/native-transport.ts'
+import { NodeTransport } from '../../app/net/node-transport.ts'
+import type { Transport, TransportEvents } from '../../app/net/transport.ts'
+import { eventually } from './eventually.ts'
+
+export const TRANSPORTS = ['node', 'epoll', 'poll', 'select'] as const
+export type TransportKind = (typeof TRANSPORTS)[number]
+
+export const REFUSED = 'HTTP/1.1 503 Service Unavailable\r\n\r\n'
+
+export function isTransportKind(word: string): word is TransportKind {
+  return TRANSPORTS.some((kind) => kind === word)
+}
+
+export function makeTransport(kind: TransportKind, events: TransportEvents, maxConnections = 1100): Transport {
+  const options = { maxConnections, refusal: Buffer.from(REFUSED) }
+  return kind === 'node' ? new NodeTransport(events, options) : new NativeTransport(events, { ...options, polling: kind })
+}
+
+/** What a test wants to do at an event; the rest is only recorded. */
+export type Hooks = Partial<{
+  opened(transport: Transport, slot: number): void
+  received(transport: Transport, slot: number, bytes: Buffer): void
+  ended(transport: Transport, slot: number): void
+  stalled(transport: Transport, slot: number): void
+  drained(transport: Transport, slot: number): void
+  closed(transport: Transport, slot: number): void
+}>
+
+/** A transport and what it has told. Bytes are copied before a hook sees them. */
+export class TransportHost implements TransportEvents {
+  readonly transport: Transport
+  readonly told: string[] = []
+  /** Slots in the order in which they were opened. */
+  readonly slots: number[] = []
+  readonly open = new Set<number>()
+  receivedBytes = 0
+  host = ''
+  port = 0
+  readonly #hooks: Hooks
+
+  constructor(kind: TransportKind, hooks: Hooks, maxConnections?: number) {
+    this.#hooks = hooks
+    this.transport = makeTransport(kind, this, maxConnections)
+  }
+
+  count(word: string): number {
+    return this.told.filter((told) => told.startsWith(word)).length
+  }
+
+  turnBegan(): void {}
+
+  turnEnded(): void {}
+
+  opened(slot: number): void {
+    if (this.open.has(slot)) throw new Error(`slot ${slot} was opened twice`)
+    this.open.add(slot)
+    this.slots.push(slot)
+    this.#tell('opened', slot)
+    this.#hooks.opened?.(this.transport, slot)
+  }
+
+  received(slot: number, bytes: Buffer, start: number, end: number): void {
+    this.#tell('received', slot)
+    this.receivedBytes += end - start
+    this.#hooks.received?.(this.transport, slot, Buffer.from(bytes.subarray(start, end)))
+  }
+
+  ended(slot: number): void {
+    this.#tell('ended', slot)
+    this.#hooks.ended?.(this.transport, slot)
+  }
+
+  stalled(slot: number): void {
+    this.#tell('stalled', slot)
+    this.#hooks.stalled?.(this.transport, slot)
+  }
+
+  drained(slot: number): void {
+    this.#tell('drained', slot)
+    this.#hooks.drained?.(this.transport, slot)
+  }
+
+  closed(slot: number): void {
+    this.#tell('closed', slot)
+    this.open.delete(slot)
+    this.#hooks.closed?.(this.transport, slot)
+  }
+
+  acceptFailed(error: Error): void {
+    this.told.push(`acceptFailed ${error.message}`)
+  }
+
+  #tell(word: string, slot: number): void {
+    if (!this.open.has(slot)) throw new Error(`${word} of slot ${slot}, which is not open`)
+    this.told.push(`${word} ${slot}`)
+  }
+}
+
+/** A host that listens on a free port of loopback; closed when the test ends. */
+export async function listening(
+  context: TestContext,
+  kind: TransportKind,
+  hooks: Hooks = {},
+  maxConnections?: number,
+): Promise<TransportHost> {
+  const host = new TransportHost(kind, hooks, maxConnections)
+  context.after(() => host.transport.close())
+  const address = await host.transport.listen({ host: '127.0.0.1', port: 0 })
+  host.host = address.host
+  host.port = address.port
+  return host
+}
+
+/** The other end. Its side stays open until the test ends it. */
+export class Client {
+  readonly socket: Socket
+  chunks: Buffer[] = []
+  ended = false
+  closed = false
+  connected = false
+  bytes = 0
+
+  constructor(where: NetConnectOpts) {
+    this.socket = connect({ allowHalfOpen: true, noDelay: true, ...where })
+    this.socket
+      .on('connect', () => {
+        this.connected = true
+      })
+      .on('data', (chunk: Buffer) => {
+        this.chunks.push(chunk)
+        this.bytes += chunk.byteLength
+      })
+      .on('end', () => {
+        this.ended = true
+      })
+      .on('error', () => this.socket.destroy())
+      .on('close', () => {
+        this.closed = true
+      })
+  }
+
+  get text(): string {
+    return Buffer.concat(this.chunks).toString('latin1')
+  }
+
+  async says(text: string): Promise<void> {
+    await eventually(`the client reads ${text.slice(0, 40)}, has ${this.text.slice(0, 40)}`, () => this.text === text)
+  }
+}
+
+/** Connected, and destroyed when the test ends. */
+export async function client(context: TestContext, where: NetConnectOpts): Promise<Client> {
+  const made = new Client(where)
+  context.after(() => made.socket.destroy())
+  await eventually('the client connects', () => made.connected || made.closed)
+  return made
+}
+
+export async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 2)
+    })
+  }
+}
