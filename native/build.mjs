@@ -16,7 +16,17 @@ Then run npm install again (or npm rebuild npp where npp is a dependency); npx n
 const USUAL = ['-std=c11', '-D_GNU_SOURCE', '-DNAPI_VERSION=8', '-Wall', '-Wextra', '-Werror', '-fPIC', '-fvisibility=hidden']
 // Distributions predefine _FORTIFY_SOURCE differently; defining it twice would be a warning.
 const RELEASE = ['-O2', '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2', '-fstack-protector-strong']
-const SANITIZE = ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined']
+const SANITIZE = [
+  '-O1',
+  '-g',
+  '-fno-omit-frame-pointer',
+  '-fsanitize=address,undefined',
+  '-fno-sanitize-recover=undefined',
+  '-DNPP_LIBC_CALLS',
+]
+// System calls of the sanitized build may be made to fail: test/faults.c.
+const FAULTS = ['send', 'sendmsg', 'recv', 'sendfile', 'accept4']
+const LINK_FAULTS = FAULTS.map((name) => `-Wl,--wrap=${name}`)
 const LINK = ['-shared', '-Wl,-z,relro,-z,now', '-lrt', '-lpthread']
 
 const PROBE = '#include <mqueue.h>\n#include <fcntl.h>\nint main(void) { return F_OFD_SETLK == 0; }\n'
@@ -78,12 +88,13 @@ function build(compiler, include, sanitize) {
   const stampFile = `${target}.flags`
   const files = readdirSync(SOURCE).filter((file) => file.endsWith('.c') || file.endsWith('.h'))
   const sources = files.filter((file) => file.endsWith('.c')).map((file) => join(SOURCE, file))
+  if (sanitize) sources.push(join(SOURCE, '../test/faults.c'))
   // g++ takes -x for one file only.
   const inC = sources.flatMap((source) => ['-x', 'c', source])
-  const args = [...USUAL, ...(sanitize ? SANITIZE : RELEASE), '-I', include, ...inC, ...LINK]
+  const args = [...USUAL, ...(sanitize ? SANITIZE : RELEASE), '-I', include, ...inC, ...LINK, ...(sanitize ? LINK_FAULTS : [])]
   const stamp = `${process.arch} ${[...compiler, ...args].join(' ')}\n`
   const builtAt = modifiedAt(target)
-  const inputs = [...files.map((file) => join(SOURCE, file)), fileURLToPath(import.meta.url), join(include, 'node_api.h')]
+  const inputs = [...sources, ...files.map((file) => join(SOURCE, file)), fileURLToPath(import.meta.url), join(include, 'node_api.h')]
   if (stampOf(stampFile) === stamp && inputs.every((input) => modifiedAt(input) < builtAt)) return 0
 
   mkdirSync(OUTPUT, { recursive: true })

@@ -93,7 +93,7 @@ export function transportContract(kind: TransportKind): void {
       await clients[1]?.says(all('own'))
       await clients[2]?.says(all('other'))
       // One send a connection, however the writes were mixed: each arrives in one piece.
-      if (kind !== 'node')
+      if (kind !== 'node' && process.env['NPP_TEST_FAULTS'] === undefined)
         assert.deepEqual(
           clients.map((each) => each.chunks.length),
           [1, 1, 1],

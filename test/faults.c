@@ -1,0 +1,98 @@
+/*
+ * System calls that fail now and then as they are allowed to, for the sanitized build: linked with --wrap, so that the addon calls these. Only
+ * with NPP_TEST_FAULTS in the environment; without it they pass everything on.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+ssize_t __real_send(int descriptor, const void *bytes, size_t length, int flags);
+ssize_t __real_sendmsg(int descriptor, const struct msghdr *message, int flags);
+ssize_t __real_recv(int descriptor, void *into, size_t room, int flags);
+ssize_t __real_sendfile(int out, int in, off_t *offset, size_t count);
+int __real_accept4(int descriptor, struct sockaddr *address, socklen_t *size, int flags);
+
+static bool is_on(void) {
+  static int known = -1;
+  if (known < 0) known = getenv("NPP_TEST_FAULTS") != NULL;
+  return known == 1;
+}
+
+/* Every third call or so goes wrong, in turn each way that it can. */
+static int fault(int ways) {
+  static unsigned int calls;
+  calls++;
+  return is_on() && calls % 3 == 0 ? 1 + (int)(calls / 3 % (unsigned int)ways) : 0;
+}
+
+static int fail(int error) {
+  errno = error;
+  return -1;
+}
+
+ssize_t __wrap_send(int descriptor, const void *bytes, size_t length, int flags) {
+  switch (fault(3)) {
+    case 1:
+      return fail(EINTR);
+    case 2:
+      return fail(EAGAIN);
+    case 3:
+      return __real_send(descriptor, bytes, length > 1 ? length / 2 : length, flags);
+    default:
+      return __real_send(descriptor, bytes, length, flags);
+  }
+}
+
+ssize_t __wrap_sendmsg(int descriptor, const struct msghdr *message, int flags) {
+  switch (fault(3)) {
+    case 1:
+      return fail(EINTR);
+    case 2:
+      return fail(EAGAIN);
+    case 3:
+      return __real_send(descriptor, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags);
+    default:
+      return __real_sendmsg(descriptor, message, flags);
+  }
+}
+
+ssize_t __wrap_recv(int descriptor, void *into, size_t room, int flags) {
+  switch (fault(3)) {
+    case 1:
+      return fail(EINTR);
+    case 2:
+      return fail(EAGAIN);
+    case 3:
+      return __real_recv(descriptor, into, room > 1000 ? 1000 : room, flags);
+    default:
+      return __real_recv(descriptor, into, room, flags);
+  }
+}
+
+ssize_t __wrap_sendfile(int out, int in, off_t *offset, size_t count) {
+  switch (fault(3)) {
+    case 1:
+      return fail(EINTR);
+    case 2:
+      return fail(EAGAIN);
+    case 3:
+      return __real_sendfile(out, in, offset, count > 1 ? count / 2 : count);
+    default:
+      return __real_sendfile(out, in, offset, count);
+  }
+}
+
+int __wrap_accept4(int descriptor, struct sockaddr *address, socklen_t *size, int flags) {
+  switch (fault(3)) {
+    case 1:
+      return fail(EINTR);
+    case 2:
+      return fail(EAGAIN);
+    case 3:
+      return fail(ECONNABORTED);
+    default:
+      return __real_accept4(descriptor, address, size, flags);
+  }
+}
