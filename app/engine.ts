@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import '../shared/bytes.ts'
 import { TurnClock, type Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config.ts'
-import { NppError, isNppCode, messageOf, stackOf, type NppCode, statusOf } from '../shared/errors.ts'
+import { codeOf, NppError, messageOf, stackOf, type NppCode, statusOf } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
 import type { ProcessLog } from '../shared/log.ts'
 import type { TimerWheel } from '../shared/timer-wheel.ts'
@@ -11,7 +11,8 @@ import type { Caller } from './call/caller.ts'
 import { Connection, Phase } from './connection.ts'
 import { errorPage } from './http/error-page.ts'
 import { Outcome } from './http/outcome.ts'
-import { RequestParser } from './http/parser.ts'
+import type { RequestParser } from './http/parser.ts'
+import { ParserPool } from './http/parser-pool.ts'
 import { HttpRequest, type RequestContext } from './http/request.ts'
 import { ResponseWriter, Persistence } from './http/response-writer.ts'
 import { HttpResponse, type ResponseSink } from './http/response.ts'
@@ -30,8 +31,6 @@ export interface EngineOptions {
 }
 
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n')
-/** Parsers kept for requests that come in pieces. */
-const PARSERS_KEPT = 256
 
 /**
  * The way of a request through the process: bytes from the transport, a request from the parser, an answer from the site, bytes to the
@@ -47,11 +46,10 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   readonly #dispatch: Dispatch
   readonly #writer: ResponseWriter
   readonly #targets = new TargetCache()
+  readonly #parsers: ParserPool
   readonly #connections: Connection[] = []
-  readonly #parsers: RequestParser[] = []
   readonly #idPrefix = `${randomBytes(4).toString('hex')}-`
   #nextId = 0
-  #parser: RequestParser
   #transport: Transport | undefined
   /** The connection whose bytes are being parsed; its answers gather in the arena from #from on. */
   #current: Connection | undefined
@@ -70,7 +68,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     this.#access = options.config.accessLog && options.log.writesInfo ? new AccessLog(options.log, options.clock, 'npp_app') : undefined
     this.#dispatch = new Dispatch(options.router, options.caller, this)
     this.#writer = new ResponseWriter(this.#clock)
-    this.#parser = new RequestParser(options.config.maxBodyBytes)
+    this.#parsers = new ParserPool(options.config.maxBodyBytes)
   }
 
   /** Names the transport, which was made with this engine as its events. */
@@ -260,7 +258,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     this.#from = this.#writer.cursor
     let at = start
     while (at < end && (conn.phase === Phase.Idle || conn.phase === Phase.Header || conn.phase === Phase.Body)) {
-      const parser = conn.parser ?? this.#parser
+      const parser = conn.parser ?? this.#parsers.shared
       const outcome = parser.parse(bytes, at, end)
       if (outcome === Outcome.NeedMore) {
         this.#keepPart(conn, parser, bytes, at)
@@ -285,10 +283,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
 
   /** A request is incomplete: the parser and the bytes stay with the connection until more arrive. */
   #keepPart(conn: Connection, parser: RequestParser, bytes: Buffer, at: number): void {
-    if (conn.parser === undefined) {
-      conn.parser = parser
-      this.#parser = this.#parsers.pop() ?? new RequestParser(this.#config.maxBodyBytes)
-    }
+    conn.parser ??= this.#parsers.take()
     if (bytes === conn.held) {
       conn.heldStart = at
       conn.heldEnd = at + parser.kept
@@ -316,7 +311,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     parser.reset()
     if (conn.parser === undefined) return
     conn.parser = undefined
-    if (this.#parsers.length < PARSERS_KEPT) this.#parsers.push(parser)
+    this.#parsers.giveBack(parser)
   }
 
   /** Goes on with held bytes in a turn of its own: the answer that made way for them may have been given deep inside a handler. */
@@ -416,8 +411,8 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   #emit(conn: Connection, response: HttpResponse, persistence: Persistence): void {
     const writer = this.#writer
     const isCurrent = this.#current === conn
-    if (isCurrent && (writer.isLarge(response) || !writer.hasRoom())) this.#flush(conn)
-    if (writer.isLarge(response) || !writer.hasRoom()) {
+    if (isCurrent && (writer.isLarge(response) || !writer.hasRoom(response))) this.#flush(conn)
+    if (writer.isLarge(response) || !writer.hasRoom(response)) {
       const bytes = writer.alone(response, persistence, conn.isHead)
       if (!this.#net.write(conn.slot, bytes, 0, bytes.byteLength)) this.#block(conn)
       return
@@ -437,22 +432,16 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     const writer = this.#writer
     const isTaken = this.#net.write(conn.slot, writer.bytes, start, writer.cursor)
     if (this.#isLent) {
-      if (this.#current === conn) this.#from = writer.cursor
-      else this.#skip(start)
+      // Nothing is taken back: what the connection in hand had gathered before another's answer leaves as it is.
+      const current = this.#current
+      if (current !== undefined && current !== conn && start > this.#from) this.#net.write(current.slot, writer.bytes, this.#from, start)
+      this.#from = writer.cursor
     } else if (isTaken) writer.cursor = start
     else {
       // The transport holds on to the arena. Answers of the connection in hand, before `start`, move to the next one.
       writer.renew(start)
       this.#block(conn)
     }
-  }
-
-  /** Another connection's answer lies behind those of the connection in hand, and stays there: what is gathered so far leaves as it is. */
-  #skip(start: number): void {
-    const { cursor, bytes } = this.#writer
-    const { slot } = this.#current ?? {}
-    if (slot !== undefined && start > this.#from) this.#net.write(slot, bytes, this.#from, start)
-    this.#from = cursor
   }
 
   #block(conn: Connection): void {
@@ -506,11 +495,4 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     conn.timerAt = conn.deadline
     conn.timer = this.#wheel.arm(milliseconds, this, conn.slot, conn.generation)
   }
-}
-
-/** The code of an npp error, also of one thrown by another copy of npp; NPP_HANDLER_FAILED for whatever else a site throws. */
-function codeOf(error: unknown): NppCode {
-  return error instanceof Error && error.name === 'NppError' && 'code' in error && typeof error.code === 'string' && isNppCode(error.code)
-    ? error.code
-    : 'NPP_HANDLER_FAILED'
 }

@@ -118,3 +118,10 @@ export function stackOf(thrown: unknown): string {
 export function errnoOf(thrown: unknown): string {
   return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : ''
 }
+
+/** The code of an npp error, also of one thrown by another copy of npp; NPP_HANDLER_FAILED for whatever else a site throws. */
+export function codeOf(error: unknown): NppCode {
+  return error instanceof Error && error.name === 'NppError' && 'code' in error && typeof error.code === 'string' && isNppCode(error.code)
+    ? error.code
+    : 'NPP_HANDLER_FAILED'
+}

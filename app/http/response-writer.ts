@@ -45,9 +45,13 @@ export class ResponseWriter {
     return response.body.length > Limits.arenaBodyBytes || response.fieldLines.length + response.contentType.length > Limits.headerBytes
   }
 
-  /** True when the arena has room left for a response that is not large. */
-  hasRoom(): boolean {
-    return this.bytes.byteLength - this.cursor >= Limits.arenaBodyBytes * MOST_UTF8_A_UNIT + Limits.headerBytes + HEAD_ALLOWANCE
+  /** True when the arena has room left for the response, or for any that is not large. */
+  hasRoom(response?: HttpResponse): boolean {
+    const left = this.bytes.byteLength - this.cursor - HEAD_ALLOWANCE
+    if (response === undefined) return left >= Limits.arenaBodyBytes * MOST_UTF8_A_UNIT + Limits.headerBytes
+    const { body } = response
+    const most = typeof body === 'string' ? body.length * MOST_UTF8_A_UNIT : body.byteLength
+    return left >= most + response.fieldLines.length + response.contentType.length
   }
 
   /** Appends the response to the arena, which must have room. */
