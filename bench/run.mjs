@@ -62,7 +62,7 @@ async function main(words) {
   const report = { command, machine: facts, warnings, seconds: options.seconds, rounds: options.rounds, warmup, scenarios: [] }
   let allValid = true
   for (const scenario of scenarios.filter(({ name }) => options.scenarios.includes(name))) {
-    const running = chosen.filter(({ name }) => !scenario.nppOnly || name === 'npp')
+    const running = chosen.filter(({ name }) => !scenario.nppOnly || name.startsWith('npp'))
     if (running.length === 0) continue
     if (facts.descriptors < scenario.connections + spareDescriptors) {
       throw new BenchError(

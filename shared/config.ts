@@ -8,7 +8,7 @@ export const LOG_LEVELS = ['none', 'error', 'warn', 'info', 'debug'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /** How bytes come and go: npp's own socket layer, or node:net. */
-const TRANSPORTS = ['native', 'node'] as const
+const TRANSPORTS = ['node', 'native'] as const
 /** How the native one finds out which sockets are ready. */
 const POLLINGS = ['epoll', 'poll', 'select'] as const
 
@@ -90,7 +90,7 @@ type Settings = { readonly [K in ConfigKey]: Setting<Config[K]> }
 const SETTINGS: Settings = {
   httpPort: { ...whole(0, 65535, '0 picks a free one'), initial: 8080, about: 'Port of HTTP.' },
   httpAddress: { ...address, initial: '', about: 'Address to listen on; without it :: , or 0.0.0.0 where there is no IPv6.' },
-  transport: { ...oneOf(TRANSPORTS), initial: 'native', about: 'Socket layer: that of npp, or node:net.' },
+  transport: { ...oneOf(TRANSPORTS), initial: 'node', about: "Socket layer: node:net, or npp's own, which is faster and new." },
   polling: {
     ...oneOf(POLLINGS),
     initial: 'epoll',

@@ -23,10 +23,19 @@ export function freshInstanceId(): string {
   return `test-${process.pid}-${randomBytes(4).toString('hex')}`
 }
 
+/** The socket layer under test where it is not the default: TEST_TRANSPORT=native npm test. */
+const transport = process.env['TEST_TRANSPORT']
+
 /** The environment of a child: loopback only, a free port, no NPP_ variable of the machine's. */
 export function environment(settings: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('NPP_') && !name.startsWith('NODE_TEST'))
-  return { ...Object.fromEntries(inherited), NPP_HTTP_ADDRESS: '127.0.0.1', NPP_HTTP_PORT: '0', ...settings }
+  return {
+    ...Object.fromEntries(inherited),
+    NPP_HTTP_ADDRESS: '127.0.0.1',
+    NPP_HTTP_PORT: '0',
+    ...(transport === undefined ? {} : { NPP_TRANSPORT: transport }),
+    ...settings,
+  }
 }
 
 /** A process of npp under test, and all that it has written. */
