@@ -13,6 +13,7 @@
 #define LISTENER_BIT ((uint64_t)1 << 31)
 /* What a refused client has sent already is read: closing on unread bytes would reset the refusal away. */
 #define REFUSED_READ 4096
+#define REFUSED_TRIES 4
 
 uint64_t npp_net_listener_key(uint32_t index) { return LISTENER_BIT | index; }
 
@@ -24,11 +25,23 @@ void npp_net_open_spare(struct npp_net *net) {
 
 static void refuse(struct npp_net *net, int descriptor) {
   uint8_t unread[REFUSED_READ];
+  size_t sent = 0;
   net->counters.refused++;
+  /* A new socket has room for a refusal; only an interruption or a moment without memory stands in its way, for which a few tries are enough. */
+  for (int tries = 0; sent < net->refusal_bytes && tries < REFUSED_TRIES; tries++) {
+    ssize_t taken = send(descriptor, net->refusal + sent, net->refusal_bytes - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (taken > 0) {
+      sent += (size_t)taken;
+    } else if (taken < 0 && errno != EINTR && errno != EAGAIN) {
+      break;
+    }
+  }
   /* Whether it arrives or not, the connection is closed. */
-  if (net->refusal_bytes > 0) (void)send(descriptor, net->refusal, net->refusal_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
   (void)shutdown(descriptor, SHUT_WR);
-  (void)recv(descriptor, unread, sizeof unread, MSG_DONTWAIT);
+  for (int tries = 0; tries < REFUSED_TRIES; tries++) {
+    ssize_t read = recv(descriptor, unread, sizeof unread, MSG_DONTWAIT);
+    if (read == 0 || (read < 0 && errno != EINTR && errno != EAGAIN)) break;
+  }
   (void)close(descriptor);
 }
 
