@@ -30,7 +30,10 @@ type TypedCall<S> = <K extends CallName<S>>(name: K, ...rest: CallArguments<Call
 
 type CallArguments<I> = undefined extends I ? [input?: I, options?: CallOptions] : [input: I, options?: CallOptions]
 
-/** A request, complete with its body. Read what you need of the fields before you answer; method, path, target, params and body stay. */
+/**
+ * A request, complete with its body. Read what you need of its fields, its id and its address before you answer: once the handler has answered
+ * and returned, only method, path, target, params and body are sure to stay.
+ */
 export interface Request<S = unknown, P = unknown> {
   readonly method: Method
   /** Path and query as the client sent them. */

@@ -1,17 +1,15 @@
-import type { HttpRequest } from './http/request.ts'
-import type { HttpResponse } from './http/response.ts'
+import type { Exchange } from './http/exchange.ts'
 import type { RequestParser } from './http/parser.ts'
-import type { TimerId } from '../shared/timer-wheel.ts'
 
 /** What a connection is doing; each phase has its own deadline. */
-export const Phase = { Free: 0, Idle: 1, Header: 2, Body: 3, Handling: 4, Blocked: 5, Closing: 6 } as const
+export const Phase = { Idle: 0, Header: 1, Body: 2, Handling: 3, Blocked: 4, Closing: 5 } as const
 export type Phase = (typeof Phase)[keyof typeof Phase]
 
-/** The state of one slot of the transport. The object stays with the slot; `generation` tells one connection in it from the next. */
+/** The state of a connection that is not idle. An idle one has none; the object serves another connection then. */
 export class Connection {
-  readonly slot: number
-  generation = 0
-  phase: Phase = Phase.Free
+  /** The transport's name for it. */
+  slot = 0
+  phase: Phase = Phase.Idle
   /** The parser of a request of which a part has arrived. */
   parser: RequestParser | undefined
   /** Bytes received and not yet parsed, or the part of a request that has arrived: held[heldStart, heldEnd). */
@@ -19,13 +17,7 @@ export class Connection {
   heldStart = 0
   heldEnd = 0
   /** The request in hand and its answer to be. */
-  request: HttpRequest | undefined
-  response: HttpResponse | undefined
-  /** When the request in hand was complete, in milliseconds of the monotonic clock. */
-  startedAt = 0
-  minorVersion = 1
-  keepAlive = true
-  isHead = false
+  exchange: Exchange | undefined
   /** 100 Continue was sent for the request that arrives. */
   continued = false
   /** The transport still holds bytes that were written. */
@@ -38,14 +30,6 @@ export class Connection {
   ended = false
   /** A turn to go on with held bytes is on its way. */
   resuming = false
-  /** When the phase has lasted too long, and when the timer in the wheel goes off, which may be earlier. */
-  deadline = Infinity
-  timer: TimerId = 0
-  timerAt = Infinity
-
-  constructor(slot: number) {
-    this.slot = slot
-  }
 
   get heldBytes(): number {
     return this.heldEnd - this.heldStart
@@ -78,25 +62,17 @@ export class Connection {
     this.heldEnd = 0
   }
 
-  /** Readies the object for a new connection in the slot. */
-  open(): void {
+  /** Readies the object for another connection. */
+  reset(): void {
     this.phase = Phase.Idle
+    this.parser = undefined
+    this.exchange = undefined
     this.continued = false
     this.blocked = false
+    this.unsent = 0
     this.paused = false
     this.ended = false
     this.resuming = false
-  }
-
-  /** Ends this connection's use of the slot: whoever still names the old generation is not heard. */
-  free(): void {
-    this.phase = Phase.Free
-    this.generation = (this.generation + 1) % 2 ** 30
-    this.parser = undefined
-    this.request = undefined
-    this.response = undefined
     this.dropHeld()
-    this.deadline = Infinity
-    this.timerAt = Infinity
   }
 }

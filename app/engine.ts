@@ -8,14 +8,16 @@ import type { ProcessLog } from '../shared/log.ts'
 import type { TimerWheel } from '../shared/timer-wheel.ts'
 import { AccessLog, CLIENT_GONE } from './access-log.ts'
 import type { Caller } from './call/caller.ts'
-import { Connection, Phase } from './connection.ts'
+import { ConnectionTable, type DeadlineOwner } from './connection-table.ts'
+import { Phase, type Connection } from './connection.ts'
 import { errorPage } from './http/error-page.ts'
+import { Exchange, type ExchangeContext } from './http/exchange.ts'
 import { Outcome } from './http/outcome.ts'
 import type { RequestParser } from './http/parser.ts'
 import { ParserPool } from './http/parser-pool.ts'
-import { HttpRequest, type RequestContext } from './http/request.ts'
+import { HttpRequest } from './http/request.ts'
 import { ResponseWriter, Persistence } from './http/response-writer.ts'
-import { HttpResponse, type ResponseSink } from './http/response.ts'
+import { HttpResponse } from './http/response.ts'
 import { TargetCache } from './http/target-cache.ts'
 import type { Transport, TransportEvents } from './net/transport.ts'
 import { Dispatch, type DispatchResult } from './route/dispatch.ts'
@@ -36,26 +38,30 @@ const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n')
  * The way of a request through the process: bytes from the transport, a request from the parser, an answer from the site, bytes to the
  * transport. docs/LIFECYCLE.md draws it, with the exits for errors. Nothing here waits; what comes later names slot and generation.
  */
-export class Engine implements TransportEvents, ResponseSink, DispatchResult, RequestContext {
+export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, ExchangeContext {
   readonly #config: Config
   readonly #caller: Caller
   readonly #clock: TurnClock
-  readonly #wheel: TimerWheel
   readonly #log: ProcessLog
   readonly #access: AccessLog | undefined
   readonly #dispatch: Dispatch
   readonly #writer: ResponseWriter
   readonly #targets = new TargetCache()
   readonly #parsers: ParserPool
-  readonly #connections: Connection[] = []
+  readonly #connections: ConnectionTable
   readonly #idPrefix = `${randomBytes(4).toString('hex')}-`
   #nextId = 0
-  #transport: Transport | undefined
+  /** For the next request. */
+  #exchange: Exchange = new Exchange(this)
+  /** Named by `attach`, before anything is told. */
+  #net!: Transport
   /** The connection whose bytes are being parsed; its answers gather in the arena from #from on. */
   #current: Connection | undefined
   #from = 0
   /** The writer's arena is the transport's: what is written from it stays there until the turn ends. */
   #isLent = false
+  #reusesReadBuffers = false
+  readonly #writeTimeoutMs = Limits.writeStallMs
   #draining = false
   #allClosed: (() => void) | undefined
 
@@ -63,7 +69,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     this.#config = options.config
     this.#caller = options.caller
     this.#clock = new TurnClock(options.clock)
-    this.#wheel = options.wheel
+    this.#connections = new ConnectionTable(this.#clock, options.wheel, this)
     this.#log = options.log
     this.#access = options.config.accessLog && options.log.writesInfo ? new AccessLog(options.log, options.clock, 'npp_app') : undefined
     this.#dispatch = new Dispatch(options.router, options.caller, this)
@@ -73,7 +79,8 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
 
   /** Names the transport, which was made with this engine as its events. */
   attach(transport: Transport): void {
-    this.#transport = transport
+    this.#net = transport
+    this.#reusesReadBuffers = transport.reusesReadBuffers
     if (transport.arena === undefined) return
     this.#writer.use(transport.arena)
     this.#isLent = true
@@ -86,8 +93,11 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   async drain(): Promise<void> {
     this.#draining = true
     this.#net.stopListening()
-    for (const conn of this.#connections) if (conn.phase === Phase.Idle && !conn.resuming) this.#end(conn)
-    if (this.#net.connections === 0) return
+    for (const slot of this.#connections.slots()) {
+      const conn = this.#connections.take(slot)
+      if (conn.phase === Phase.Idle && !conn.resuming) this.#end(conn)
+    }
+    if (this.#connections.open === 0) return
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, this.#config.drainTimeout * 1000)
       this.#allClosed = () => {
@@ -95,7 +105,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
         resolve()
       }
     })
-    for (const conn of this.#connections) if (conn.phase !== Phase.Free) this.#net.destroy(conn.slot)
+    for (const slot of this.#connections.slots()) this.#net.destroy(slot)
   }
 
   // What the transport tells.
@@ -112,14 +122,17 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   }
 
   opened(slot: number): void {
-    const conn = (this.#connections[slot] ??= new Connection(slot))
-    conn.open()
-    this.#setPhase(conn, Phase.Idle, this.#config.keepAliveTimeout * 1000)
+    this.#connections.add(slot)
+    this.#connections.setDeadline(slot, this.#config.keepAliveTimeout * 1000)
   }
 
   received(slot: number, bytes: Buffer, start: number, end: number): void {
-    const conn = this.#connections[slot]
-    if (conn === undefined || conn.phase === Phase.Closing) return // Past its last answer a client may send what it likes.
+    const conn = this.#connections.busy(slot)
+    if (conn === undefined) {
+      this.#process(this.#connections.take(slot), bytes, start, end)
+      return
+    }
+    if (conn.phase === Phase.Closing) return // Past its last answer a client may send what it likes.
     if (conn.phase === Phase.Handling || conn.phase === Phase.Blocked || conn.resuming) {
       conn.hold(bytes, start, end)
       if (conn.heldBytes > Limits.pipelinedBytes && !conn.paused) {
@@ -136,8 +149,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   }
 
   ended(slot: number): void {
-    const conn = this.#connections[slot]
-    if (conn === undefined) return
+    const conn = this.#connections.take(slot)
     conn.ended = true
     if (conn.phase === Phase.Idle && !conn.resuming) this.#end(conn)
     // Half a request will never be a whole one. Its sender is told nothing, as it may be gone.
@@ -145,15 +157,14 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   }
 
   stalled(slot: number): void {
-    const conn = this.#connections[slot]
-    if (conn === undefined || conn.phase === Phase.Free) return
+    const conn = this.#connections.take(slot)
     this.#block(conn)
-    if (conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Blocked, Limits.writeStallMs)
-    else if (conn.phase === Phase.Closing) this.#setPhase(conn, Phase.Closing, Limits.writeStallMs)
+    if (conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Blocked, this.#writeTimeoutMs)
+    else if (conn.phase === Phase.Closing) this.#setPhase(conn, Phase.Closing, this.#writeTimeoutMs)
   }
 
   drained(slot: number): void {
-    const conn = this.#connections[slot]
+    const conn = this.#connections.busy(slot)
     if (conn === undefined || !conn.blocked) return
     conn.blocked = false
     if (conn.phase === Phase.Closing) this.#setPhase(conn, Phase.Closing, Limits.lingerMs)
@@ -163,31 +174,22 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   }
 
   closed(slot: number): void {
-    const conn = this.#connections[slot]
-    if (conn === undefined || conn.phase === Phase.Free) return
-    this.#wheel.cancel(conn.timer)
-    if (conn.response !== undefined && conn.request !== undefined) {
-      conn.response.expire()
-      this.#logAccess(conn, conn.request, CLIENT_GONE, 0)
+    if (!this.#connections.isOpen(slot)) return
+    const exchange = this.#connections.busy(slot)?.exchange
+    if (exchange !== undefined) {
+      exchange.expire()
+      this.#logAccess(exchange, CLIENT_GONE, 0)
     }
-    conn.free()
-    if (this.#draining && this.#connections.every((other) => other.phase === Phase.Free)) this.#allClosed?.()
+    this.#connections.remove(slot)
+    if (this.#draining && this.#connections.open === 0) this.#allClosed?.()
   }
 
   acceptFailed(error: Error): void {
     this.#log.error({ error: messageOf(error) }, 'accepting a connection failed')
   }
 
-  /** A deadline of the connection may have passed: the timer goes off no later than the deadline, and often earlier. */
-  expired(slot: number, generation: number): void {
-    const conn = this.#connections[slot]
-    if (conn === undefined || conn.generation !== generation) return
-    conn.timerAt = Infinity
-    const left = conn.deadline - this.#clock.monotonic()
-    if (left > 0) {
-      this.#armTimer(conn, left)
-      return
-    }
+  deadlinePassed(slot: number): void {
+    const conn = this.#connections.take(slot)
     switch (conn.phase) {
       case Phase.Idle:
         this.#end(conn)
@@ -205,19 +207,17 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
         break
       case Phase.Blocked:
       case Phase.Closing:
-        if (this.#hasTakenSome(conn)) this.#setPhase(conn, conn.phase, Limits.writeStallMs)
+        if (this.#hasTakenSome(conn)) this.#setPhase(conn, conn.phase, this.#writeTimeoutMs)
         else this.#net.destroy(conn.slot)
-        break
-      case Phase.Free:
         break
     }
   }
 
   // What the site answers.
 
-  answered(response: HttpResponse): void {
-    const conn = this.#connectionOf(response)
-    if (conn?.request !== undefined) this.#answer(conn, conn.request, response)
+  answered(exchange: Exchange): void {
+    const conn = this.#connections.busy(exchange.slot)
+    if (conn?.exchange === exchange) this.#answer(conn, exchange)
   }
 
   failed(req: HttpRequest, res: HttpResponse, error: unknown, fields: readonly (readonly [string, string])[] = []): void {
@@ -239,7 +239,7 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   }
 
   addressOf(slot: number, generation: number): string {
-    return this.#connections[slot]?.generation === generation ? this.#net.peerAddress(slot) : ''
+    return this.#connections.generationOf(slot) === generation ? this.#net.peerAddress(slot) : ''
   }
 
   nextRequestId(): string {
@@ -278,7 +278,14 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     this.#flush(conn)
     this.#current = undefined
     this.#keepRest(conn, bytes, at, end)
-    if (conn.phase === Phase.Idle && conn.ended) this.#end(conn)
+    if (conn.phase === Phase.Idle) this.#rest(conn)
+  }
+
+  /** A connection that has nothing left to do is idle, or over where its peer has ended, or npp is about to. */
+  #rest(conn: Connection): void {
+    if (conn.held !== undefined || conn.resuming) return
+    if (conn.ended || this.#draining) this.#end(conn)
+    else this.#connections.giveBack(conn)
   }
 
   /** A request is incomplete: the parser and the bytes stay with the connection until more arrive. */
@@ -302,8 +309,9 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   /** Bytes after the last request that could be answered now wait for their turn. */
   #keepRest(conn: Connection, bytes: Buffer, at: number, end: number): void {
     if (conn.parser !== undefined) return
-    if (at >= end || conn.phase === Phase.Closing || conn.phase === Phase.Free) conn.dropHeld()
-    else if (bytes === conn.held) conn.heldStart = at
+    if (at >= end || conn.phase === Phase.Closing) {
+      if (conn.held !== undefined) conn.dropHeld()
+    } else if (bytes === conn.held) conn.heldStart = at
     else conn.hold(bytes, at, end)
   }
 
@@ -317,13 +325,14 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   /** Goes on with held bytes in a turn of its own: the answer that made way for them may have been given deep inside a handler. */
   #resumeLater(conn: Connection): void {
     if (conn.heldBytes === 0) {
-      if ((conn.ended || this.#draining) && conn.phase === Phase.Idle) this.#end(conn)
+      if (conn.phase === Phase.Idle) this.#rest(conn)
       return
     }
     conn.resuming = true
-    const { generation } = conn
+    const { slot } = conn
+    const generation = this.#connections.generationOf(slot)
     process.nextTick(() => {
-      if (conn.generation !== generation) return
+      if (this.#connections.generationOf(slot) !== generation) return
       conn.resuming = false
       if (conn.phase !== Phase.Idle) return
       if (conn.held !== undefined) this.#process(conn, conn.held, conn.heldStart, conn.heldEnd)
@@ -338,46 +347,54 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   // Handling.
 
   #handle(conn: Connection, parser: RequestParser, bytes: Buffer, base: number): void {
-    const { raw: target, path } = this.#targets.find(bytes, base + parser.targetStart, base + parser.pathEnd, base + parser.targetEnd)
-    if (path === undefined) {
+    const target = this.#targets.find(bytes, base + parser.targetStart, base + parser.pathEnd, base + parser.targetEnd)
+    if (target.path === undefined) {
       this.#refuse(conn, 'NPP_BAD_REQUEST', 'the target is neither a path nor a URL, or its escapes are not UTF-8')
       return
     }
+    const exchange = this.#exchange
     // What is held is the connection's own copy, and never written over.
-    const isVolatile = this.#net.reusesReadBuffers && bytes !== conn.held
-    const req = new HttpRequest(this, conn.slot, conn.generation, parser, bytes, base, target, path, isVolatile)
-    const res = new HttpResponse(this, conn.slot, conn.generation)
-    conn.request = req
-    conn.response = res
-    conn.startedAt = this.#clock.monotonic()
-    conn.isHead = req.method === 'HEAD'
-    conn.minorVersion = parser.minorVersion
-    conn.keepAlive = parser.keepAlive
+    const isVolatile = this.#reusesReadBuffers && bytes !== conn.held
+    exchange.begin(conn.slot, this.#connections.generationOf(conn.slot), parser, bytes, base, target, isVolatile)
+    this.#clock.look()
+    exchange.startedAt = this.#clock.now
+    conn.exchange = exchange
     conn.phase = Phase.Handling
-    this.#dispatch.run(req, res)
-    if (res.answered) req.release()
+    const req = new HttpRequest(exchange)
+    const res = new HttpResponse(exchange)
+    const goesOn = this.#dispatch.run(exchange, target.path, req, res)
+    if (exchange.answered && !goesOn && exchange.isReusable) {
+      const ended = exchange.ended()
+      req.become(ended)
+      res.become(ended)
+      return
+    }
+    this.#exchange = new Exchange(this)
+    if (exchange.answered) exchange.release()
     else {
-      req.retain(isVolatile)
+      exchange.retain()
       this.#setPhase(conn, Phase.Handling, this.#config.handlerTimeout * 1000)
     }
   }
 
   #handlerExpired(conn: Connection): void {
-    const { request, response } = conn
-    if (request === undefined || response === undefined) return
-    response.expire()
-    const page = new HttpResponse(this, conn.slot, conn.generation)
-    conn.response = page
-    this.failed(request, page, new NppError('NPP_HANDLER_TIMEOUT', 'the handler did not answer before its deadline'))
+    const { exchange } = conn
+    if (exchange === undefined) return
+    exchange.expire()
+    const page = exchange.successor()
+    conn.exchange = page
+    const error = new NppError('NPP_HANDLER_TIMEOUT', 'the handler did not answer before its deadline')
+    this.failed(new HttpRequest(page), new HttpResponse(page), error)
   }
 
   /** Answers a request that cannot be handled, and closes: what follows it cannot be told apart from it. */
   #refuse(conn: Connection, code: NppCode, reason: string): void {
     const status = statusOf(code)
     this.#log.info({ code, ip: this.#net.peerAddress(conn.slot), reason }, `request refused with ${status}`)
-    const page = new HttpResponse({ answered: () => undefined }, conn.slot, conn.generation)
-    page.status(status).html(errorPage(status, ''))
-    conn.isHead = false
+    const page = new Exchange(this)
+    page.statusCode = status
+    page.contentType = 'text/html; charset=utf-8'
+    page.body = String(errorPage(status, ''))
     this.#emit(conn, page, Persistence.Close)
     this.#flush(conn)
     this.#end(conn)
@@ -385,22 +402,16 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
 
   // Answering.
 
-  #connectionOf(response: HttpResponse): Connection | undefined {
-    const conn = this.#connections[response.connection]
-    return conn?.generation === response.generation && conn.response === response ? conn : undefined
-  }
-
-  #answer(conn: Connection, request: HttpRequest, response: HttpResponse): void {
-    const close = !conn.keepAlive || this.#draining || (conn.ended && conn.heldBytes === 0 && this.#current !== conn)
-    const persistence = close ? Persistence.Close : conn.minorVersion === 0 ? Persistence.KeepAlive : Persistence.Default
-    this.#emit(conn, response, persistence)
-    this.#logAccess(conn, request, response.statusCode, this.#writer.bodyBytes)
-    conn.request = undefined
-    conn.response = undefined
+  #answer(conn: Connection, exchange: Exchange): void {
+    const close = !exchange.keepAlive || this.#draining || (conn.ended && conn.heldBytes === 0 && this.#current !== conn)
+    const persistence = close ? Persistence.Close : exchange.minorVersion === 0 ? Persistence.KeepAlive : Persistence.Default
+    this.#emit(conn, exchange, persistence)
+    if (this.#access !== undefined) this.#logAccess(exchange, exchange.statusCode, this.#writer.bodyBytes)
+    conn.exchange = undefined
     if (close) {
       if (this.#current === conn) this.#flush(conn)
       this.#end(conn)
-    } else if (conn.blocked) this.#setPhase(conn, Phase.Blocked, Limits.writeStallMs)
+    } else if (conn.blocked) this.#setPhase(conn, Phase.Blocked, this.#writeTimeoutMs)
     else {
       this.#setPhase(conn, Phase.Idle, this.#config.keepAliveTimeout * 1000)
       if (this.#current !== conn) this.#resumeLater(conn)
@@ -408,24 +419,26 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
   }
 
   /** Puts the response on its way: into the arena for the connection in hand, to the transport for any other. */
-  #emit(conn: Connection, response: HttpResponse, persistence: Persistence): void {
+  #emit(conn: Connection, exchange: Exchange, persistence: Persistence): void {
     const writer = this.#writer
-    const isCurrent = this.#current === conn
-    if (isCurrent && (writer.isLarge(response) || !writer.hasRoom(response))) this.#flush(conn)
-    if (writer.isLarge(response) || !writer.hasRoom(response)) {
-      const bytes = writer.alone(response, persistence, conn.isHead)
-      if (!this.#net.write(conn.slot, bytes, 0, bytes.byteLength)) this.#block(conn)
-      return
+    const withoutBody = exchange.method === 'HEAD'
+    if (!writer.fits(exchange)) {
+      if (this.#current === conn) this.#flush(conn)
+      if (!writer.fits(exchange)) {
+        const bytes = writer.alone(exchange, persistence, withoutBody)
+        if (!this.#net.write(conn.slot, bytes, 0, bytes.byteLength)) this.#block(conn)
+        return
+      }
     }
     const start = writer.cursor
-    writer.append(response, persistence, conn.isHead)
-    if (!isCurrent) this.#send(conn, start)
+    writer.append(exchange, persistence, withoutBody)
+    if (this.#current !== conn) this.#send(conn, start)
   }
 
   /** Sends what the connection in hand has gathered. */
   #flush(conn: Connection): void {
     if (this.#writer.cursor > this.#from && this.#current === conn) this.#send(conn, this.#from)
-    if (conn.blocked && conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Blocked, Limits.writeStallMs)
+    if (conn.blocked && conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Blocked, this.#writeTimeoutMs)
   }
 
   #send(conn: Connection, start: number): void {
@@ -456,43 +469,32 @@ export class Engine implements TransportEvents, ResponseSink, DispatchResult, Re
     return conn.blocked && conn.unsent < before
   }
 
-  #logAccess(conn: Connection, request: HttpRequest, status: number, bytes: number): void {
-    this.#access?.write(
-      request.method,
-      request.target,
+  #logAccess(exchange: Exchange, status: number, bytes: number): void {
+    if (this.#access === undefined) return
+    this.#clock.look()
+    if (status >= 500 && exchange.id === '') exchange.id = this.nextRequestId()
+    this.#access.write(
+      exchange.method,
+      exchange.target.raw,
       status,
       bytes,
-      this.#clock.monotonic() - conn.startedAt,
-      this.#net.peerAddress(conn.slot),
-      status >= 500 ? request.id : '',
+      this.#clock.now - exchange.startedAt,
+      this.#net.peerAddress(exchange.slot),
+      status >= 500 ? exchange.id : '',
     )
   }
 
   // Phases and their deadlines.
 
-  get #net(): Transport {
-    if (this.#transport === undefined) throw new NppError('NPP_LISTEN_FAILED', 'the engine has no transport: call attach before listen')
-    return this.#transport
-  }
-
   /** Ends our side after what is written; what the peer still sends is read and dropped, so that its kernel does not reset the answer away. */
   #end(conn: Connection): void {
     // The time to linger begins when the last answer has left: a slow reader is still at it.
-    this.#setPhase(conn, Phase.Closing, conn.blocked ? Limits.writeStallMs : Limits.lingerMs)
+    this.#setPhase(conn, Phase.Closing, conn.blocked ? this.#writeTimeoutMs : Limits.lingerMs)
     this.#net.end(conn.slot)
   }
 
   #setPhase(conn: Connection, phase: Phase, milliseconds: number): void {
     conn.phase = phase
-    conn.deadline = this.#clock.monotonic() + milliseconds
-    // A timer that goes off earlier looks at the deadline then: most phases end long before theirs, and cost no timer at all.
-    if (conn.deadline >= conn.timerAt) return
-    this.#wheel.cancel(conn.timer)
-    this.#armTimer(conn, milliseconds)
-  }
-
-  #armTimer(conn: Connection, milliseconds: number): void {
-    conn.timerAt = conn.deadline
-    conn.timer = this.#wheel.arm(milliseconds, this, conn.slot, conn.generation)
+    this.#connections.setDeadline(conn.slot, milliseconds)
   }
 }

@@ -95,6 +95,16 @@ static void report_exception(napi_env env) {
   (void)napi_fatal_exception(env, thrown);
 }
 
+/* `onBatch`, which is looked up once. The reference is weak, as the object has it: a strong one would keep both alive for ever. */
+static bool listener_of(struct npp_net *net, napi_value self, napi_value *listener) {
+  napi_env env = net->env;
+  if (net->listener != NULL && napi_get_reference_value(env, net->listener, listener) == napi_ok && *listener != NULL) return true;
+  if (napi_get_named_property(env, self, "onBatch", listener) != napi_ok) return false;
+  if (net->listener != NULL && napi_delete_reference(env, net->listener) != napi_ok) return false;
+  net->listener = NULL;
+  return napi_create_reference(env, *listener, 0, &net->listener) == napi_ok;
+}
+
 /* Calls onBatch(count, again) once, and once more for each event whose listener threw: it goes on behind that one. False when the net is closed. */
 static bool deliver(struct npp_net *net) {
   uint32_t count = net->event_count;
@@ -103,8 +113,8 @@ static bool deliver(struct npp_net *net) {
   napi_handle_scope scope;
   if (count == 0) return net->owner != NULL;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
-  if (napi_get_reference_value(env, net->self, &self) == napi_ok && self != NULL &&
-      napi_get_named_property(env, self, "onBatch", &listener) == napi_ok && napi_create_uint32(env, count, &arguments[0]) == napi_ok) {
+  if (napi_get_reference_value(env, net->self, &self) == napi_ok && self != NULL && listener_of(net, self, &listener) &&
+      napi_create_uint32(env, count, &arguments[0]) == napi_ok) {
     for (uint32_t tries = 0; tries <= count; tries++) {
       /* No async context: a connection belongs to none, and must not inherit the one in which the addon happened to be loaded. */
       if (napi_get_boolean(env, tries > 0, &arguments[1]) != napi_ok) break;
@@ -235,8 +245,9 @@ void npp_net_ready(void *data) {
           serve(net, &ready[index]);
         }
       }
+      if (net->owner != NULL) (void)deliver(net);
     }
-    if (net->owner != NULL && deliver(net)) net->poller->kind->done(net->poller);
+    if (net->owner != NULL) net->poller->kind->done(net->poller);
   }
   (void)napi_close_handle_scope(env, scope);
 }

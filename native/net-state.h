@@ -63,6 +63,8 @@ struct npp_net {
   napi_env env;
   /* Weak, but strong while there is a listener or a connection: the event loop then holds the net as it holds a socket. */
   napi_ref self;
+  /* The function that is told of a batch; NULL until it was looked up. */
+  napi_ref listener;
   bool active;
   struct npp_poller *poller;
   struct npp_table table;

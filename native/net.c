@@ -124,6 +124,7 @@ static void on_collected(napi_env env, void *data, void *hint) {
   close_net(net);
   if (net->shared != NULL) (void)napi_delete_reference(env, net->shared);
   if (net->self != NULL) (void)napi_delete_reference(env, net->self);
+  if (net->listener != NULL) (void)napi_delete_reference(env, net->listener);
   free(net);
 }
 

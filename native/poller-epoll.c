@@ -5,13 +5,20 @@
 
 #include "poller.h"
 
+/*
+ * Under load more is ready by the time a batch is answered. Asking for it at once saves a turn of the loop, which asks the kernel twice: for
+ * this epoll's descriptor and for what is behind it. A small batch says that there is no such load.
+ */
+#define ROUNDS_A_TURN 8
+#define SMALL_BATCH 4
+
 /* epoll(7): an epoll descriptor is itself readable while one of its descriptors is ready, so that libuv's loop can wait for it. */
 struct epoll_poller {
   struct npp_poller base;
   uv_poll_t *handle;
   int epoll;
-  /* One epoll_wait a turn of the loop: timers and promises have their turn between two batches. */
-  bool fresh;
+  /* How often epoll is asked again before timers and other descriptors have their turn. */
+  int rounds;
 };
 
 static void on_handle_closed(uv_handle_t *handle) {
@@ -32,7 +39,7 @@ static void on_readable(uv_poll_t *handle, int status, int events) {
   (void)events;
   /* libuv reports an error for a descriptor that is none, which ours always is; asking epoll itself is right in either case. */
   (void)status;
-  poller->fresh = true;
+  poller->rounds = ROUNDS_A_TURN;
   poller->base.owner.ready(poller->base.owner.data);
 }
 
@@ -91,10 +98,11 @@ static void epoll_remove(struct npp_poller *base, int descriptor) {
 static size_t epoll_take(struct npp_poller *base, struct npp_ready *into, size_t room) {
   struct epoll_poller *poller = (struct epoll_poller *)base;
   struct epoll_event events[NPP_READY_MAX];
-  if (!poller->fresh) return 0;
-  poller->fresh = false;
+  if (poller->rounds == 0) return 0;
+  poller->rounds--;
   int count = epoll_wait(poller->epoll, events, (int)(room < NPP_READY_MAX ? room : NPP_READY_MAX), 0);
   /* EINTR: the loop comes back, as the descriptor stays readable. */
+  if (count < SMALL_BATCH) poller->rounds = 0;
   if (count < 0) return 0;
   for (int index = 0; index < count; index++) {
     uint32_t seen = events[index].events;

@@ -27,6 +27,7 @@ export class ParserPool {
   }
 
   giveBack(parser: RequestParser): void {
+    parser.forget()
     if (this.#free.length < KEPT) this.#free.push(parser)
   }
 }

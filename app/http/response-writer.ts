@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import '../../shared/bytes.ts'
 import type { Clock } from '../../shared/clock.ts'
 import { Limits } from '../../shared/limits.ts'
-import type { HttpResponse } from './response.ts'
+import type { Answer } from './exchange.ts'
 
 /** What the header says of the connection: nothing, where the version's default holds (RFC 9112 §9.3). */
 export const Persistence = { Default: 0, Close: 1, KeepAlive: 2 } as const
@@ -30,37 +30,36 @@ export class ResponseWriter {
   /** Bytes of the body of the last response. */
   bodyBytes = 0
 
-  readonly #clock: Clock
-  #second = -1
+  readonly #clock: Pick<Clock, 'wall'>
+  #secondEnd = 0
+  #lastType: string | undefined
+  #lastPrefix: Buffer = Buffer.alloc(0)
   #date = ''
   /** Heads up to and with 'Content-Length: ', by content type, of the plain 200 that most answers are. Good for a second. */
   readonly #prefixes = new Map<string, Buffer>()
 
-  constructor(clock: Clock) {
+  constructor(clock: Pick<Clock, 'wall'>) {
     this.#clock = clock
   }
 
-  /** True for a response that wants a buffer of its own. */
-  isLarge(response: HttpResponse): boolean {
-    return response.body.length > Limits.arenaBodyBytes || response.fieldLines.length + response.contentType.length > Limits.headerBytes
-  }
-
-  /** True when the arena has room left for the response, or for any that is not large. */
-  hasRoom(response?: HttpResponse): boolean {
-    const left = this.bytes.byteLength - this.cursor - HEAD_ALLOWANCE
-    if (response === undefined) return left >= Limits.arenaBodyBytes * MOST_UTF8_A_UNIT + Limits.headerBytes
-    const { body } = response
+  /** True when the arena has room left for the response; one that wants a buffer of its own never fits. */
+  fits({ body, fieldLines, contentType }: Answer): boolean {
+    const fieldBytes = fieldLines.length + contentType.length
     const most = typeof body === 'string' ? body.length * MOST_UTF8_A_UNIT : body.byteLength
-    return left >= most + response.fieldLines.length + response.contentType.length
+    return (
+      body.length <= Limits.arenaBodyBytes &&
+      fieldBytes <= Limits.headerBytes &&
+      this.bytes.byteLength - this.cursor - HEAD_ALLOWANCE >= most + fieldBytes
+    )
   }
 
   /** Appends the response to the arena, which must have room. */
-  append(response: HttpResponse, persistence: Persistence, withoutBody: boolean): void {
+  append(response: Answer, persistence: Persistence, withoutBody: boolean): void {
     this.cursor = this.#put(this.bytes, this.cursor, response, persistence, withoutBody)
   }
 
   /** The response in a buffer of its own, which the caller keeps. */
-  alone(response: HttpResponse, persistence: Persistence, withoutBody: boolean): Buffer {
+  alone(response: Answer, persistence: Persistence, withoutBody: boolean): Buffer {
     const body = typeof response.body === 'string' ? Buffer.byteLength(response.body) : response.body.byteLength
     const bytes = Buffer.allocUnsafeSlow(response.fieldLines.length + response.contentType.length + HEAD_ALLOWANCE + body)
     return bytes.subarray(0, this.#put(bytes, 0, response, persistence, withoutBody))
@@ -81,7 +80,7 @@ export class ResponseWriter {
   }
 
   /** Writes header and body to `target` from `at` on, and returns where they end. */
-  #put(target: Buffer, at: number, response: HttpResponse, persistence: Persistence, withoutBody: boolean): number {
+  #put(target: Buffer, at: number, response: Answer, persistence: Persistence, withoutBody: boolean): number {
     this.#refreshDate()
     // RFC 9110 §8.6: no Content-Length in 204; a 304 says nothing of a body that it has not.
     if (response.statusCode === 204 || response.statusCode === 304) {
@@ -109,25 +108,32 @@ export class ResponseWriter {
   }
 
   #plainPrefix(contentType: string): Buffer {
+    // Most answers have the type of the one before.
+    if (contentType === this.#lastType) return this.#lastPrefix
     let prefix = this.#prefixes.get(contentType)
     if (prefix === undefined) {
       prefix = Buffer.from(`HTTP/1.1 200 OK\r\nDate: ${this.#date}\r\n${typeLine(contentType)}Content-Length: `, 'latin1')
       if (this.#prefixes.size < PREFIXES_KEPT) this.#prefixes.set(contentType, prefix)
     }
+    this.#lastType = contentType
+    this.#lastPrefix = prefix
     return prefix
   }
 
-  #headText(response: HttpResponse, persistence: Persistence): string {
+  #headText(response: Answer, persistence: Persistence): string {
     const reason = STATUS_CODES[response.statusCode] ?? ''
     return `HTTP/1.1 ${response.statusCode} ${reason}\r\nDate: ${this.#date}\r\n${PERSISTENCE_LINES[persistence]}${typeLine(response.contentType)}${response.fieldLines}`
   }
 
   #refreshDate(): void {
-    const second = Math.floor(this.#clock.wall() / 1000)
-    if (second === this.#second) return
-    this.#second = second
+    const now = this.#clock.wall()
+    // A clock that was set back is followed too.
+    if (now < this.#secondEnd && now >= this.#secondEnd - 1000) return
+    const second = Math.floor(now / 1000)
+    this.#secondEnd = second * 1000 + 1000
     this.#date = new Date(second * 1000).toUTCString()
     this.#prefixes.clear()
+    this.#lastType = undefined
   }
 }
 

@@ -1,10 +1,13 @@
 import '../../shared/bytes.ts'
+import type { Exchange } from './exchange.ts'
 import { routingPathOf } from './path.ts'
 
 /** A request target as text, and its path for routing; undefined where it is no path. */
 export interface Target {
   readonly raw: string
   readonly path: string | undefined
+  /** What is left of requests for it that were answered: Exchange.ended. */
+  ended: Exchange | undefined
 }
 
 /** Longer ones, mostly with a query, seldom come twice. */
@@ -37,5 +40,5 @@ function isSame(bytes: Buffer, start: number, length: number, text: string): boo
 
 function make(bytes: Buffer, start: number, pathEnd: number, end: number): Target {
   const raw = bytes.latin1Slice(start, end)
-  return { raw, path: routingPathOf(pathEnd === end ? raw : raw.slice(0, pathEnd - start)) }
+  return { raw, path: routingPathOf(pathEnd === end ? raw : raw.slice(0, pathEnd - start)), ended: undefined }
 }

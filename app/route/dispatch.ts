@@ -3,6 +3,7 @@ import { NppError } from '../../shared/errors.ts'
 import { isThenable } from '../../shared/thenable.ts'
 import type { Caller } from '../call/caller.ts'
 import { answerForwarded, forwardedRequest } from '../call/forwarded.ts'
+import type { Exchange } from '../http/exchange.ts'
 import type { HttpRequest } from '../http/request.ts'
 import type { HttpResponse } from '../http/response.ts'
 import type { Forward } from '../api.ts'
@@ -26,19 +27,18 @@ export class Dispatch {
     this.#result = result
   }
 
-  run(req: HttpRequest, res: HttpResponse): void {
-    const match = this.#router.find(req.method, req.routingPath)
-    if (match === undefined) {
-      this.#runUnmatched(req, res)
-      return
-    }
-    req.params = match.params
-    if ('forward' in match.target) this.#forward(req, res, match.target)
-    else this.#handle(req, res, match.target)
+  /** `path` is the one for routing; `req` and `res` are of `exchange`. True when the handler goes on: it has returned a promise. */
+  run(exchange: Exchange, path: string, req: HttpRequest, res: HttpResponse): boolean {
+    const match = this.#router.find(exchange.method, path)
+    if (match === undefined) return this.#runUnmatched(path, exchange, req, res)
+    exchange.params = match.params
+    if (!('forward' in match.target)) return this.#handle(exchange, req, res, match.target)
+    this.#forward(req, res, match.target)
+    return false
   }
 
-  #runUnmatched(req: HttpRequest, res: HttpResponse): void {
-    const allowed = this.#router.allowed(req.routingPath)
+  #runUnmatched(path: string, exchange: Exchange, req: HttpRequest, res: HttpResponse): boolean {
+    const allowed = this.#router.allowed(path)
     if (allowed.length > 0) {
       const error = new NppError('NPP_METHOD_NOT_ALLOWED', `${req.method} has no route here; ${allowed.join(', ')} have`)
       this.#result.failed(req, res, error, [['Allow', allowed.join(', ')]])
@@ -46,31 +46,44 @@ export class Dispatch {
       this.#result.failed(req, res, new NppError('NPP_NOT_FOUND', 'no route matches the path'))
     } else {
       res.status(404)
-      this.#handle(req, res, this.#router.notFound)
+      return this.#handle(exchange, req, res, this.#router.notFound)
     }
+    return false
   }
 
-  #handle(req: HttpRequest, res: HttpResponse, target: HandlerTarget): void {
+  #handle(exchange: Exchange, req: HttpRequest, res: HttpResponse, target: HandlerTarget): boolean {
     let result: unknown
     try {
       result = target.handle(req, res)
     } catch (error) {
       this.#result.failed(req, res, error)
-      return
+      return false
     }
     if (isThenable(result)) {
-      Promise.resolve(result).then(
-        () => this.#finished(req, res),
-        (error: unknown) => this.#result.failed(req, res, error),
-      )
-    } else if (res.written && !res.answered) this.#complete(req, res, () => res.finish())
+      this.#await(result, exchange, req, res)
+      return true
+    }
+    if (exchange.isWritten && !exchange.answered) this.#finish(req, res)
     // Otherwise it has answered, or will from a callback, or its deadline answers.
+    return false
   }
 
-  #finished(req: HttpRequest, res: HttpResponse): void {
-    if (res.answered) return
-    if (res.written) this.#complete(req, res, () => res.finish())
+  // In a method of its own: what a closure captures is allocated on entry, also for the handlers that return no promise.
+  #await(promise: PromiseLike<unknown>, exchange: Exchange, req: HttpRequest, res: HttpResponse): void {
+    Promise.resolve(promise).then(
+      () => this.#finished(exchange, req, res),
+      (error: unknown) => this.#result.failed(req, res, error),
+    )
+  }
+
+  #finished(exchange: Exchange, req: HttpRequest, res: HttpResponse): void {
+    if (exchange.answered) return
+    if (exchange.isWritten) this.#finish(req, res)
     else this.#result.failed(req, res, new NppError('NPP_HANDLER_FAILED', 'the promise of the handler was fulfilled, but nothing answered'))
+  }
+
+  #finish(req: HttpRequest, res: HttpResponse): void {
+    this.#complete(req, res, () => res.finish())
   }
 
   #forward(req: HttpRequest, res: HttpResponse, target: Forward): void {

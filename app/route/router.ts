@@ -2,6 +2,7 @@ import findMyWay from 'find-my-way'
 import { NppError, messageOf } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
 import type { Forward, Request, Response } from '../api.ts'
+import { NO_PARAMS } from '../http/exchange.ts'
 import { METHODS, type Method } from '../http/parser.ts'
 
 /** A handler, whatever parameters and services its types name: a method's parameter may be narrower than what it is called with. */
@@ -16,8 +17,6 @@ export interface Match {
   readonly target: RouteTarget
   readonly params: Readonly<Record<string, string>>
 }
-
-const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
 
 /** Finds the route of a path: a table of exact paths in front of a radix tree for those with parameters. */
 export class Router {

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { Exchange, type ExchangeContext } from '../../app/http/exchange.ts'
 import { Outcome } from '../../app/http/outcome.ts'
 import { RequestParser } from '../../app/http/parser.ts'
-import { HttpRequest, type RequestContext } from '../../app/http/request.ts'
+import { HttpRequest } from '../../app/http/request.ts'
+import { TargetCache } from '../../app/http/target-cache.ts'
 import { isCode } from '../support/codes.ts'
 
 const BEFORE = 'other bytes'
 
-class Context implements RequestContext {
+class Context implements ExchangeContext {
   ids = 0
   readonly calls: unknown[] = []
 
@@ -23,16 +25,19 @@ class Context implements RequestContext {
     this.calls.push(call)
     return Promise.resolve('replied')
   }
+
+  answered(): void {}
 }
 
 interface Given {
   readonly req: HttpRequest
+  readonly exchange: Exchange
   readonly context: Context
   readonly bytes: Buffer
   readonly parser: RequestParser
 }
 
-function request(lines: string, body = '', target = '/a%20b?x=1&x=2&y='): Given {
+function request(lines: string, body = '', target = '/a%20b?x=1&x=2&y=', isVolatile = false): Given {
   const bytes = Buffer.from(
     `${BEFORE}POST ${target} HTTP/1.1\r\nHost: h\r\n${lines}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n`,
     'latin1',
@@ -41,8 +46,13 @@ function request(lines: string, body = '', target = '/a%20b?x=1&x=2&y='): Given 
   const parser = new RequestParser(10_000)
   assert.equal(parser.parse(all, BEFORE.length, all.byteLength), Outcome.Complete)
   const context = new Context()
+  const exchange = new Exchange(context)
+  const { targetStart, pathEnd, targetEnd } = parser
+  const found = new TargetCache().find(all, BEFORE.length + targetStart, BEFORE.length + pathEnd, BEFORE.length + targetEnd)
+  exchange.begin(3, 7, parser, all, BEFORE.length, found, isVolatile)
   return {
-    req: new HttpRequest(context, 3, 7, parser, all, BEFORE.length, target, target.split('?')[0] ?? ''),
+    req: new HttpRequest(exchange),
+    exchange,
     context,
     bytes: all,
     parser,
@@ -61,7 +71,7 @@ const FORM = 'Content-Type: application/x-www-form-urlencoded\r\n'
 describe('a request', () => {
   it('says what it is', () => {
     const { req } = request('', 'body')
-    assert.deepEqual([req.method, req.target, req.path, req.routingPath, req.ip], ['POST', '/a%20b?x=1&x=2&y=', '/a b', '/a%20b', '3/7'])
+    assert.deepEqual([req.method, req.target, req.path, req.ip], ['POST', '/a%20b?x=1&x=2&y=', '/a b', '3/7'])
     assert.equal(req.body.toString(), 'body')
   })
 
@@ -135,8 +145,8 @@ describe('the fields of a request', () => {
 describe('a request that is retained', () => {
   for (const volatile of [false, true]) {
     it(`${volatile ? 'from bytes that are overwritten' : 'from bytes that stay'} keeps its fields when the parser goes on`, () => {
-      const given = request('X: 1\r\nCookie: a=b\r\n', 'body')
-      given.req.retain(volatile)
+      const given = request('X: 1\r\nCookie: a=b\r\n', 'body', '/', volatile)
+      given.exchange.retain()
       if (volatile) overwrite(given)
       else {
         given.parser.fields.fill(0)
@@ -149,7 +159,7 @@ describe('a request that is retained', () => {
 
   it('copies no bytes that stay', () => {
     const given = request('', 'body')
-    given.req.retain(false)
+    given.exchange.retain()
     assert.equal(given.req.body.buffer, given.bytes.buffer)
   })
 })
@@ -163,17 +173,75 @@ describe('a request that is released', () => {
   ]
   for (const [name, use] of uses) {
     it(`refuses ${name}, and never shows the fields of the next client`, () => {
-      const { req } = request('')
-      req.release()
+      const { req, exchange } = request('')
+      exchange.release()
       assert.throws(() => use(req), isCode('NPP_ALREADY_ANSWERED'))
     })
   }
 
   it('keeps method, path, query, body and what was read of it', () => {
-    const { req } = request('Cookie: a=b\r\n', '{"a":1}')
+    const { req, exchange } = request('Cookie: a=b\r\n', '{"a":1}')
     assert.equal(req.cookies.get('a'), 'b')
-    req.release()
+    exchange.release()
     assert.deepEqual([req.method, req.path, req.query.get('x'), req.json(), req.cookies.get('a')], ['POST', '/a b', '1', { a: 1 }, 'b'])
+  })
+})
+
+describe('an exchange', () => {
+  const TARGET = '/a%20b?x=1'
+
+  it('serves the next request where method and target are all that was seen', () => {
+    const { req, exchange } = request('X: 1\r\n', '', TARGET)
+    assert.deepEqual([req.header('x'), req.path, req.ip], ['1', '/a b', '3/7'])
+    assert.equal(exchange.isReusable, true)
+  })
+
+  const kept: readonly (readonly [string, string, (given: Given) => unknown])[] = [
+    ['a body', 'body', ({ req }) => req.body.toString()],
+    ['an id', '', ({ req }) => req.id],
+    ['a query that was read', '', ({ req }) => req.query.get('x')],
+    ['cookies that were read', '', ({ req }) => req.cookies.get('a')],
+    ['parameters', '', ({ exchange }) => (exchange.params = { a: '1' })],
+  ]
+  for (const [what, body, use] of kept) {
+    it(`is its handler's for good with ${what}`, () => {
+      const given = request('Cookie: a=b\r\n', body, TARGET)
+      use(given)
+      assert.equal(given.exchange.isReusable, false)
+    })
+  }
+
+  it('that has ended says method, target and path, and calls; nothing of the next client', async () => {
+    const { req, exchange } = request('X: 1\r\nCookie: a=b\r\n', '', TARGET)
+    req.become(exchange.ended())
+    assert.deepEqual([req.method, req.target, req.path, req.query.get('x'), req.body.byteLength], ['POST', TARGET, '/a b', '1', 0])
+    assert.equal(await req.callAsync('sum'), 'replied')
+    for (const use of [() => req.header('x'), () => [...req.headers], () => req.cookies, () => req.ip, () => req.id, () => req.form()])
+      assert.throws(use, isCode('NPP_ALREADY_ANSWERED'))
+  })
+
+  it('that has ended is shared by the requests of a target, and what one does to its query no other sees', () => {
+    const { req, exchange } = request('', '', TARGET)
+    const ended = exchange.ended()
+    assert.equal(exchange.ended(), ended)
+    req.become(ended)
+    req.query.set('x', '2')
+    assert.equal(new HttpRequest(ended).query.get('x'), '1')
+    exchange.method = 'GET'
+    assert.equal(new HttpRequest(exchange.ended()).method, 'GET')
+    assert.equal(req.method, 'POST')
+  })
+
+  it('has a successor for the same request, whose answer is still to come', () => {
+    const { exchange } = request('', '', TARGET)
+    exchange.id = 'id'
+    exchange.statusCode = 201
+    exchange.expire()
+    const page = exchange.successor()
+    assert.deepEqual(
+      [page.slot, page.generation, page.method, page.target.raw, page.id, page.statusCode, page.answered],
+      [3, 7, 'POST', TARGET, 'id', 200, false],
+    )
   })
 })
 

@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Persistence, ResponseWriter } from '../../app/http/response-writer.ts'
+import type { Exchange } from '../../app/http/exchange.ts'
 import { HttpResponse } from '../../app/http/response.ts'
 import { Limits } from '../../shared/limits.ts'
+import { exchangeFor } from '../support/answered-exchange.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const DATE = 'Date: Fri, 02 Jan 2026 03:04:05 GMT\r\n'
 const PLAIN = 'Content-Type: text/plain; charset=utf-8\r\n'
 
-function answer(handler: (res: HttpResponse) => void): HttpResponse {
-  const res = new HttpResponse({ answered: () => undefined }, 0, 0)
-  handler(res)
-  return res
+function answer(handler: (res: HttpResponse) => void): Exchange {
+  const exchange = exchangeFor()
+  handler(new HttpResponse(exchange))
+  return exchange
 }
 
 function written(writer: ResponseWriter, from = 0): string {
@@ -201,26 +203,27 @@ describe('the response writer', () => {
     )
   })
 
-  it('has room for any answer that is not large, or says that it has none', () => {
+  it('has room for an answer, or says that it has none', () => {
     const writer = new ResponseWriter(new FakeClock())
     const widest = answer((res) => res.header('X', 'x'.repeat(Limits.headerBytes - 200)).text('€'.repeat(Limits.arenaBodyBytes)))
-    assert.equal(writer.isLarge(widest), false)
     let appended = 0
-    while (writer.hasRoom()) {
+    while (writer.fits(widest)) {
       const from = writer.cursor
       writer.append(widest, Persistence.KeepAlive, false)
       appended++
       assert.ok(writer.bytes.subarray(from, writer.cursor).equals(writer.alone(widest, Persistence.KeepAlive, false)))
     }
     assert.ok(appended > 0)
+    writer.cursor = 0
+    assert.equal(writer.fits(widest), true)
   })
 
-  it('calls large what would not fit: a long body, many fields, a long type', () => {
+  it('has no room in its arena for what wants a buffer of its own: a long body, many fields, a long type', () => {
     const writer = new ResponseWriter(new FakeClock())
-    assert.equal(writer.isLarge(answer((res) => res.text('x'.repeat(Limits.arenaBodyBytes + 1)))), true)
-    assert.equal(writer.isLarge(answer((res) => res.send(Buffer.alloc(Limits.arenaBodyBytes + 1)))), true)
-    assert.equal(writer.isLarge(answer((res) => res.header('X', 'x'.repeat(Limits.headerBytes)).text(''))), true)
-    assert.equal(writer.isLarge(answer((res) => res.type('x'.repeat(Limits.headerBytes + 1)).text(''))), true)
+    assert.equal(writer.fits(answer((res) => res.text('x'.repeat(Limits.arenaBodyBytes + 1)))), false)
+    assert.equal(writer.fits(answer((res) => res.send(Buffer.alloc(Limits.arenaBodyBytes + 1)))), false)
+    assert.equal(writer.fits(answer((res) => res.header('X', 'x'.repeat(Limits.headerBytes)).text(''))), false)
+    assert.equal(writer.fits(answer((res) => res.type('x'.repeat(Limits.headerBytes + 1)).text(''))), false)
   })
 
   it('writes any number of types, more than it keeps prefixes of', () => {

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { Exchange } from '../../app/http/exchange.ts'
 import { HttpResponse } from '../../app/http/response.ts'
 import { html } from '../../shared/html.ts'
+import { exchangeFor } from '../support/answered-exchange.ts'
 import { isCode } from '../support/codes.ts'
 
-function respond(): { readonly res: HttpResponse; readonly answers: HttpResponse[] } {
-  const answers: HttpResponse[] = []
-  return { res: new HttpResponse({ answered: (response) => answers.push(response) }, 3, 7), answers }
+function respond(): { readonly res: HttpResponse; readonly exchange: Exchange; readonly answers: Exchange[] } {
+  const answers: Exchange[] = []
+  const exchange = exchangeFor((answered) => answers.push(answered))
+  return { res: new HttpResponse(exchange), exchange, answers }
 }
 
 const PLAIN = 'text/plain; charset=utf-8'
@@ -73,11 +76,11 @@ const ANSWERS: readonly (readonly [string, (res: HttpResponse) => void, number, 
 describe('a response answers with', () => {
   for (const [rule, handler, status, type, lines, body] of ANSWERS) {
     it(rule, () => {
-      const { res, answers } = respond()
+      const { res, exchange, answers } = respond()
       handler(res)
-      assert.deepEqual(answers, [res])
+      assert.deepEqual(answers, [exchange])
       assert.equal(res.answered, true)
-      assert.deepEqual([res.statusCode, res.contentType, res.fieldLines, res.body], [status, type, lines, body])
+      assert.deepEqual([exchange.statusCode, exchange.contentType, exchange.fieldLines, exchange.body], [status, type, lines, body])
     })
   }
 })
@@ -111,11 +114,11 @@ const HEADER_FAULTS: readonly (readonly [string, (res: HttpResponse) => void])[]
 describe('a response refuses', () => {
   for (const [rule, handler] of HEADER_FAULTS) {
     it(rule, () => {
-      const { res, answers } = respond()
+      const { res, exchange, answers } = respond()
       assert.throws(() => handler(res), isCode('NPP_HEADER_INVALID'))
       assert.equal(answers.length, 0)
       // Nothing of it is left in the header: an error page can be sent.
-      assert.doesNotMatch(res.fieldLines, /[^\r]\n|\r[^\n]|^Set-Cookie/m)
+      assert.doesNotMatch(exchange.fieldLines, /[^\r]\n|\r[^\n]|^Set-Cookie/m)
       res.text('still open')
       assert.equal(answers.length, 1)
     })
@@ -142,34 +145,34 @@ const USES: readonly (readonly [string, (res: HttpResponse) => void])[] = [
 describe('a response that was answered', () => {
   for (const [name, use] of USES) {
     it(`refuses ${name}`, () => {
-      const { res, answers } = respond()
+      const { res, exchange, answers } = respond()
       res.text('1')
       assert.throws(() => use(res), isCode('NPP_ALREADY_ANSWERED'))
-      assert.deepEqual([answers.length, res.body, res.statusCode, res.fieldLines], [1, '1', 200, ''])
+      assert.deepEqual([answers.length, exchange.body, exchange.statusCode, exchange.fieldLines], [1, '1', 200, ''])
     })
   }
 
   it('is not restarted', () => {
-    const { res } = respond()
+    const { res, exchange } = respond()
     res.text('1')
     assert.equal(res.restart(), false)
-    assert.equal(res.body, '1')
+    assert.equal(exchange.body, '1')
   })
 })
 
 describe('a response that has expired', () => {
   for (const [name, use] of USES) {
     it(`takes ${name} without a word, and answers nothing`, () => {
-      const { res, answers } = respond()
-      res.expire()
+      const { res, exchange, answers } = respond()
+      exchange.expire()
       use(res)
       assert.equal(answers.length, 0)
     })
   }
 
   it('says that it is answered, and is not restarted', () => {
-    const { res } = respond()
-    res.expire()
+    const { res, exchange } = respond()
+    exchange.expire()
     assert.equal(res.answered, true)
     assert.equal(res.restart(), false)
   })
@@ -177,15 +180,13 @@ describe('a response that has expired', () => {
 
 describe('a response', () => {
   it('restarts with nothing of what the handler had set', () => {
-    const { res } = respond()
+    const { res, exchange } = respond()
     res.status(201).header('X', 'secret').type('text/css').cookie('a', 'secret').write('secret')
-    assert.equal(res.written, true)
+    assert.equal(exchange.isWritten, true)
     assert.equal(res.restart(), true)
-    assert.deepEqual([res.statusCode, res.contentType, res.fieldLines, res.body, res.written], [200, '', '', '', false])
-  })
-
-  it('names the connection that waits', () => {
-    const { res } = respond()
-    assert.deepEqual([res.connection, res.generation], [3, 7])
+    assert.deepEqual(
+      [exchange.statusCode, exchange.contentType, exchange.fieldLines, exchange.body, exchange.isWritten],
+      [200, '', '', '', false],
+    )
   })
 })

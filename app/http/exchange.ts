@@ -1,0 +1,174 @@
+import { AnswerState } from './answer-state.ts'
+import { METHODS, type Method, type RequestParser } from './parser.ts'
+import type { Target } from './target-cache.ts'
+
+/** What a request and its answer need of the engine. */
+export interface ExchangeContext {
+  /** Address of the client's end of the connection, '' when it is gone. */
+  addressOf(slot: number, generation: number): string
+  nextRequestId(): string
+  call(name: string, input: unknown, options: { readonly timeoutMs?: number } | undefined): Promise<unknown>
+  /** The answer is complete. */
+  answered(exchange: Exchange): void
+}
+
+/** What the response writer turns into bytes. */
+export interface Answer {
+  readonly statusCode: number
+  /** Content-Type; '' for none. */
+  readonly contentType: string
+  /** What follows the header. */
+  readonly body: string | Uint8Array
+  /** Further fields, as the lines of the header that they become. */
+  readonly fieldLines: string
+}
+
+/** The parameters of a path that has none. */
+export const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
+
+export const NO_BYTES: Buffer = Buffer.alloc(0)
+const NO_FIELDS = new Int32Array(0)
+const NO_TARGET: Target = { raw: '', path: '', ended: undefined }
+
+/**
+ * A request and its answer, as data. HttpRequest and HttpResponse are what a handler holds of it: each is one reference, so that a request
+ * which is answered at once costs two small objects, and this one serves the next. Where anything of it must outlive the answer it is given
+ * away instead, and the engine takes a new one.
+ */
+export class Exchange implements Answer {
+  readonly context: ExchangeContext
+  /** The connection that waits. */
+  slot = 0
+  generation = 0
+  /** When the request was complete, in milliseconds of the monotonic clock. */
+  startedAt = 0
+
+  // The request.
+  method: Method = 'GET'
+  target: Target = NO_TARGET
+  params: Readonly<Record<string, string>> = NO_PARAMS
+  minorVersion = 1
+  keepAlive = true
+  requestBody: Buffer = NO_BYTES
+  /** The request's bytes are overwritten later, its body too unless it was copied. */
+  isVolatile = false
+  isBodyCopied = false
+  /** The bytes are another request's by now. */
+  isReleased = false
+  /** It stands for all requests of its target that are over. */
+  isShared = false
+  id = ''
+  query: URLSearchParams | undefined
+  cookies: ReadonlyMap<string, string> | undefined
+  bytes: Buffer = NO_BYTES
+  base = 0
+  fields: Int32Array = NO_FIELDS
+  fieldCount = 0
+  headerEnd = 0
+
+  // The answer.
+  statusCode = 200
+  contentType = ''
+  body: string | Uint8Array = ''
+  fieldLines = ''
+  state: AnswerState = AnswerState.Open
+  /** `write` was used: the end of the handler answers then. */
+  isWritten = false
+
+  constructor(context: ExchangeContext) {
+    this.context = context
+  }
+
+  /** Takes up the request that `parser` has found at `bytes[base]`. It must be new, or `isReusable` after its last. */
+  begin(slot: number, generation: number, parser: RequestParser, bytes: Buffer, base: number, target: Target, isVolatile: boolean): void {
+    this.slot = slot
+    this.generation = generation
+    this.method = METHODS[parser.method] ?? 'GET'
+    this.target = target
+    this.minorVersion = parser.minorVersion
+    this.keepAlive = parser.keepAlive
+    if (parser.bodyEnd !== parser.bodyStart) this.requestBody = bytes.subarray(base + parser.bodyStart, base + parser.bodyEnd)
+    this.isVolatile = isVolatile
+    this.bytes = bytes
+    this.base = base
+    this.fields = parser.fields
+    this.fieldCount = parser.fieldCount
+    this.headerEnd = parser.headerEnd
+    this.state = AnswerState.Open
+    this.clearAnswer()
+  }
+
+  /** Forgets what the handler has set. */
+  clearAnswer(): void {
+    this.statusCode = 200
+    this.contentType = ''
+    this.body = ''
+    this.fieldLines = ''
+    this.isWritten = false
+  }
+
+  get answered(): boolean {
+    return this.state !== AnswerState.Open
+  }
+
+  /** Takes the answer away from the handler, whose own then goes nowhere: its deadline has passed, or its client has. */
+  expire(): void {
+    this.state = AnswerState.Expired
+  }
+
+  /** Makes the request independent of the parser, and of bytes that are overwritten, for a handler that answers later. */
+  retain(): void {
+    this.fields = this.fields.slice(0, this.fieldCount * 4)
+    if (!this.isVolatile) return
+    this.bytes = Buffer.from(this.bytes.subarray(this.base, this.base + this.headerEnd))
+    this.base = 0
+    if (!this.isBodyCopied && this.requestBody.byteLength > 0) this.requestBody = Buffer.from(this.requestBody)
+    this.isBodyCopied = true
+  }
+
+  /** Ends the reading of fields: the table belongs to the next request, whose client must not be seen here. */
+  release(): void {
+    this.isReleased = true
+    this.bytes = NO_BYTES
+    this.fields = NO_FIELDS
+  }
+
+  /** True when nothing of the request would be missed but what `ended` has: the next request may have this object. */
+  get isReusable(): boolean {
+    return (
+      this.params === NO_PARAMS && this.requestBody === NO_BYTES && this.id === '' && this.query === undefined && this.cookies === undefined
+    )
+  }
+
+  /**
+   * What a handler sees of a request that it has answered and whose exchange serves another: method, target and path. All requests of the
+   * same target share it.
+   */
+  ended(): Exchange {
+    const { ended } = this.target
+    if (ended?.method === this.method) return ended
+    const fresh = new Exchange(this.context)
+    fresh.method = this.method
+    fresh.target = this.target
+    fresh.state = AnswerState.Answered
+    fresh.isShared = true
+    fresh.release()
+    this.target.ended = fresh
+    return fresh
+  }
+
+  /** Another answer to the same request, for when this one has expired. */
+  successor(): Exchange {
+    const next = new Exchange(this.context)
+    next.slot = this.slot
+    next.generation = this.generation
+    next.startedAt = this.startedAt
+    next.method = this.method
+    next.target = this.target
+    next.minorVersion = this.minorVersion
+    next.keepAlive = this.keepAlive
+    next.id = this.id
+    next.release()
+    return next
+  }
+}
