@@ -19,6 +19,7 @@ import { Router } from './route/router.ts'
 import { ServicePresence } from './service-presence.ts'
 import { SiteEvents } from './site-events.ts'
 import { Supervisor, type ServiceCommand } from './supervisor.ts'
+import { setInliningBounds } from './v8-flags.ts'
 
 export interface AppProcessOptions {
   readonly site: SiteFiles
@@ -50,6 +51,7 @@ class Closers {
 /** Runs this process as npp_app until it is told to end; resolves with the exit code. What fails on the way leaves nothing behind. */
 export async function runApp(options: AppProcessOptions): Promise<number> {
   process.title = 'npp_app'
+  setInliningBounds()
   const log = openProcessLog('npp_app', options.config)
   const closers = new Closers()
   closers.add(() => log.close())

@@ -124,7 +124,7 @@ int npp_net_accept_again(struct npp_net *net) {
   for (uint32_t index = 0; index < net->listener_count; index++) {
     struct npp_listener *listener = &net->listeners[index];
     if (listener->watched) continue;
-    int failed = net->poller->kind->add(net->poller, listener->descriptor, npp_net_listener_key(index), NPP_POLL_READ);
+    int failed = net->poller->kind->add(net->poller, listener->descriptor, npp_net_listener_key(index), NPP_POLL_READ | NPP_POLL_LEVEL);
     if (failed < 0) return failed;
     listener->watched = true;
   }
@@ -142,7 +142,7 @@ int npp_net_add_listener(struct npp_net *net, int descriptor, char *path) {
     listener.device = status.st_dev;
     listener.inode = status.st_ino;
   }
-  int failed = net->poller->kind->add(net->poller, descriptor, npp_net_listener_key(index), NPP_POLL_READ);
+  int failed = net->poller->kind->add(net->poller, descriptor, npp_net_listener_key(index), NPP_POLL_READ | NPP_POLL_LEVEL);
   if (failed < 0) return failed;
   net->listeners[index] = listener;
   net->listener_count++;

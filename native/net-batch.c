@@ -148,7 +148,14 @@ static void fail(struct npp_net *net, uint32_t slot, struct npp_connection *conn
   (void)npp_net_tell(net, slot, NPP_CLOSED, error, 0);
 }
 
-static void read_some(struct npp_net *net, uint32_t slot, struct npp_connection *connection) {
+/* Has a poller that tells once tell of this connection again. */
+static void read_again(struct npp_net *net, uint32_t slot, struct npp_connection *connection) {
+  if (!net->poller->kind->tells_once) return;
+  int failed = net->poller->kind->change(net->poller, connection->descriptor, key_of(slot, connection), connection->armed);
+  if (failed < 0) fail(net, slot, connection, -failed);
+}
+
+static void read_some(struct npp_net *net, uint32_t slot, struct npp_connection *connection, unsigned int events) {
   uint8_t *into = net->arena + net->arena_used;
   ssize_t got = -1;
   for (int tries = 0; tries < NPP_EINTR_TRIES && got < 0; tries++) {
@@ -158,7 +165,9 @@ static void read_some(struct npp_net *net, uint32_t slot, struct npp_connection 
   if (got > 0) {
     int32_t offset = (int32_t)net->arena_used;
     net->arena_used += (size_t)got;
-    (void)npp_net_tell(net, slot, NPP_DATA, offset, (int32_t)got);
+    if (!npp_net_tell(net, slot, NPP_DATA, offset, (int32_t)got) || connection->descriptor < 0) return;
+    /* Less than there was room for: nothing is left, or the end alone. */
+    if (got == NPP_READ_BYTES || (events & NPP_POLL_END)) read_again(net, slot, connection);
   } else if (got == 0) {
     connection->flags |= NPP_CONN_PEER_ENDED;
     (void)npp_net_tell(net, slot, NPP_ENDED, 0, 0);
@@ -168,7 +177,9 @@ static void read_some(struct npp_net *net, uint32_t slot, struct npp_connection 
       int failed = npp_net_watch(net, slot, connection);
       if (failed < 0) fail(net, slot, connection, -failed);
     }
-  } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+  } else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+    read_again(net, slot, connection);
+  } else {
     fail(net, slot, connection, errno);
   }
 }
@@ -220,7 +231,7 @@ static void serve(struct npp_net *net, const struct npp_ready *ready) {
   if (connection->armed & NPP_POLL_WRITE) {
     if (fault || (ready->events & NPP_POLL_WRITE)) write_more(net, slot, connection, fault);
   } else if (connection->armed & NPP_POLL_READ) {
-    if (fault || (ready->events & NPP_POLL_READ)) read_some(net, slot, connection);
+    if (fault || (ready->events & NPP_POLL_READ)) read_some(net, slot, connection, ready->events);
   } else if (fault) {
     look_at_fault(net, slot, connection);
   }

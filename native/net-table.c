@@ -37,9 +37,3 @@ void npp_table_release(struct npp_table *table, uint32_t slot) {
   table->first_free = slot;
   table->used--;
 }
-
-struct npp_connection *npp_table_open_at(struct npp_table *table, uint32_t slot) {
-  if (slot >= table->touched) return NULL;
-  struct npp_connection *connection = &table->all[slot];
-  return (connection->flags & NPP_CONN_USED) && connection->descriptor >= 0 ? connection : NULL;
-}

@@ -3,6 +3,7 @@
 #define NPP_NET_TABLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define NPP_NO_SLOT UINT32_MAX
@@ -56,7 +57,11 @@ uint32_t npp_table_take(struct npp_table *table, int descriptor);
 /* Frees a slot: whoever still names its generation is not heard. */
 void npp_table_release(struct npp_table *table, uint32_t slot);
 
-/* The connection in a slot while it is open, else NULL. */
-struct npp_connection *npp_table_open_at(struct npp_table *table, uint32_t slot);
+/* The connection in a slot while it is open, else NULL. Here, as it is asked for several times a request. */
+static inline struct npp_connection *npp_table_open_at(struct npp_table *table, uint32_t slot) {
+  if (slot >= table->touched) return NULL;
+  struct npp_connection *connection = &table->all[slot];
+  return (connection->flags & NPP_CONN_USED) && connection->descriptor >= 0 ? connection : NULL;
+}
 
 #endif

@@ -77,7 +77,11 @@ static int epoll_open(uv_loop_t *loop, const struct npp_poller_owner *owner, str
 static int control(struct npp_poller *base, int operation, int descriptor, uint64_t key, unsigned int interest) {
   struct epoll_poller *poller = (struct epoll_poller *)base;
   struct epoll_event event = {.events = 0, .data = {.u64 = key}};
-  if (interest & NPP_POLL_READ) event.events |= EPOLLIN;
+  /*
+   * epoll(7): a level-triggered descriptor that was told is asked again at the next wait, only to find that its bytes were read meanwhile.
+   * Listeners and writing stay level-triggered.
+   */
+  if (interest & NPP_POLL_READ) event.events |= (interest & NPP_POLL_LEVEL) ? EPOLLIN : EPOLLIN | EPOLLRDHUP | EPOLLET;
   if (interest & NPP_POLL_WRITE) event.events |= EPOLLOUT;
   return epoll_ctl(poller->epoll, operation, descriptor, &event) == 0 ? 0 : -errno;
 }
@@ -108,7 +112,7 @@ static size_t epoll_take(struct npp_poller *base, struct npp_ready *into, size_t
     uint32_t seen = events[index].events;
     into[index].key = events[index].data.u64;
     into[index].events = ((seen & EPOLLIN) ? NPP_POLL_READ : 0) | ((seen & EPOLLOUT) ? NPP_POLL_WRITE : 0) |
-                         ((seen & (EPOLLERR | EPOLLHUP)) ? NPP_POLL_FAULT : 0);
+                         ((seen & (EPOLLERR | EPOLLHUP)) ? NPP_POLL_FAULT : 0) | ((seen & EPOLLRDHUP) ? NPP_POLL_END : 0);
   }
   return (size_t)count;
 }
@@ -134,6 +138,7 @@ static void epoll_close(struct npp_poller *base) {
 
 const struct npp_poller_kind npp_poller_epoll = {
     .descriptor_limit = 0,
+    .tells_once = true,
     .open = epoll_open,
     .add = epoll_add,
     .change = epoll_change,

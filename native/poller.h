@@ -12,6 +12,10 @@
 #define NPP_POLL_WRITE 2u
 /* An error or a hang-up; told whatever the interest. */
 #define NPP_POLL_FAULT 4u
+/* With READ, of a poller that tells it once: behind the bytes is the end. */
+#define NPP_POLL_END 8u
+/* As an interest, with READ: told again and again while there is something, whatever the poller does otherwise. */
+#define NPP_POLL_LEVEL 16u
 
 /* Descriptors taken at once: their sockets are still in the processor's cache when their answers are sent. The rest has its turn right after. */
 #define NPP_READY_MAX 64
@@ -37,6 +41,8 @@ struct npp_poller_owner {
 struct npp_poller_kind {
   /* Descriptors from this number on cannot be watched; 0 for no such limit. */
   int descriptor_limit;
+  /* READ is told once for what has arrived: who leaves some of it unread says so by `change`, also to the same interest. */
+  bool tells_once;
   int (*open)(uv_loop_t *loop, const struct npp_poller_owner *owner, struct npp_poller **out);
   int (*add)(struct npp_poller *poller, int descriptor, uint64_t key, unsigned int interest);
   int (*change)(struct npp_poller *poller, int descriptor, uint64_t key, unsigned int interest);
