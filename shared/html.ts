@@ -11,13 +11,52 @@ export class Html {
   }
 }
 
-const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
-const TO_ESCAPE = /[&<>"']/
-const ALL_TO_ESCAPE = /[&<>"']/g
+const AMPERSAND = 38
+const QUOTE = 34
+const APOSTROPHE = 39
+const LESS = 60
+const GREATER = 62
+
+/** What stands for the character of this code in HTML; '' for one that stands for itself. */
+function escapeOf(code: number): string {
+  switch (code) {
+    case AMPERSAND:
+      return '&amp;'
+    case LESS:
+      return '&lt;'
+    case GREATER:
+      return '&gt;'
+    case QUOTE:
+      return '&quot;'
+    case APOSTROPHE:
+      return '&#39;'
+    default:
+      return ''
+  }
+}
 
 /** The text with the characters replaced that mean something in HTML, in content and in quoted attributes. */
 export function escapeHtml(text: string): string {
-  return TO_ESCAPE.test(text) ? text.replaceAll(ALL_TO_ESCAPE, (character) => ESCAPES[character] ?? character) : text
+  // A loop over short texts, which most are, takes a third of what a regular expression does, and replacing a tenth.
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code <= GREATER && escapeOf(code) !== '') return escapedFrom(text, at)
+  }
+  return text
+}
+
+/** The same, of a text that has nothing to escape before `first`. */
+function escapedFrom(text: string, first: number): string {
+  let escaped = ''
+  let done = 0
+  for (let at = first; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    const escape = code <= GREATER ? escapeOf(code) : ''
+    if (escape === '') continue
+    escaped += text.slice(done, at) + escape
+    done = at + 1
+  }
+  return escaped + text.slice(done)
 }
 
 /** What may stand in a template. undefined, null and booleans leave nothing, arrays are joined. */
