@@ -69,8 +69,10 @@ export const Limits = {
   serviceStopMs: 2000,
 
   // Log.
-  /** bytes the log collects before it writes */
-  logBufferBytes: 4096,
+  /** characters the log collects before it writes: some 300 requests of the access log a call of the system */
+  logBufferLength: 64 * 1024,
+  /** bytes of one write of the log */
+  logWriteBytes: 256 * 1024,
   /** milliseconds a line waits in that buffer at the most */
   logFlushMs: 500,
 } as const

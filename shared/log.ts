@@ -42,7 +42,7 @@ interface Sink {
 export function openLog(options: LogOptions): ProcessLog {
   const descriptor = options.descriptor ?? 1
   const pretty = options.pretty ?? (descriptor === 1 && process.stdout.isTTY && process.env['NODE_ENV'] !== 'production')
-  const sink = pretty ? prettySink() : pino.destination({ dest: descriptor, sync: false, minLength: Limits.logBufferBytes })
+  const sink = pretty ? prettySink() : bufferedSink(descriptor)
   const level = options.level === 'none' ? 'silent' : options.level
   const logger = pino({ name: options.name, level, base: { pid: process.pid } }, sink)
   const timer = setInterval(() => sink.flush(), Limits.logFlushMs)
@@ -67,6 +67,40 @@ export function openLog(options: LogOptions): ProcessLog {
       clearInterval(timer)
       process.removeListener('exit', flushAtExit)
       sink.flushSync()
+    },
+  }
+}
+
+/**
+ * Lines are collected here before pino's destination gets them: that one measures all it has with each line it is given, which at its largest
+ * buffer costs more than a request.
+ */
+function bufferedSink(descriptor: number): Sink {
+  // Only `flush` begins a write: one that is on its way already is not waited for by flushSync.
+  const destination = pino.destination({
+    dest: descriptor,
+    sync: false,
+    minLength: Limits.logWriteBytes - 1,
+    maxWrite: Limits.logWriteBytes,
+  })
+  let lines = ''
+  const handOver = (): void => {
+    if (lines !== '') destination.write(lines)
+    lines = ''
+  }
+  const flush = (): void => {
+    handOver()
+    destination.flush()
+  }
+  return {
+    write(line) {
+      lines += line
+      if (lines.length >= Limits.logBufferLength) flush()
+    },
+    flush,
+    flushSync() {
+      handOver()
+      destination.flushSync()
     },
   }
 }
