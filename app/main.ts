@@ -122,8 +122,8 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
   process.send?.('ready')
 }
 
-function openTransport(engine: TransportEvents, { transport, polling, maxConnections }: Config): Transport {
-  const options = { polling, maxConnections, refusal: REFUSAL }
+function openTransport(engine: TransportEvents, { transport, polling, maxConnections, maxBufferedPerConnection }: Config): Transport {
+  const options = { polling, maxConnections, refusal: REFUSAL, maxBuffered: maxBufferedPerConnection }
   return transport === 'node' ? new NodeTransport(engine, options) : new NativeTransport(engine, options)
 }
 

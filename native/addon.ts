@@ -41,7 +41,7 @@ export interface AddonNet {
 interface Addon {
   readonly Queue: new (name: string, flags: number, mode: number, maxMessages: number, messageSize: number) => AddonQueue
   unlinkQueue(name: string): boolean
-  readonly Net: new (polling: number, capacity: number, refusal: Uint8Array) => AddonNet
+  readonly Net: new (polling: number, capacity: number, refusal: Uint8Array, buffered: number) => AddonNet
 }
 
 /** Where the addon is built to; dist/native/index.js and native/build are in the same package. */

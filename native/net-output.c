@@ -90,7 +90,7 @@ enum npp_sent npp_output_copy(struct npp_net *net, struct npp_connection *connec
     skip = (size_t)sent;
   }
   size_t left = total - skip;
-  if (connection->copied + left > NPP_COPIED_MAX) {
+  if (connection->copied + left > net->copied_max) {
     *error = ENOBUFS;
     return NPP_SENT_FAILED;
   }

@@ -30,8 +30,6 @@ enum npp_command { NPP_SKIP = 0, NPP_WRITE = 1, NPP_END = 2, NPP_DESTROY = 3, NP
 #define NPP_ARENA_BYTES (512u * 1024u)
 /* Half for copies of what is written, half lent to the writer himself. */
 #define NPP_OUTPUT_BYTES (1024u * 1024u)
-/* Copies kept for one connection; who is told of a stall and writes on is held by his own buffers instead. */
-#define NPP_COPIED_MAX (1024u * 1024u)
 #define NPP_LISTENERS_MAX 64u
 /* A non-blocking call is not interrupted in practice; the bound keeps a storm of signals from holding the process here. */
 #define NPP_EINTR_TRIES 16
@@ -84,6 +82,8 @@ struct npp_net {
   uint8_t *output;
   int32_t *commands;
   int32_t *outcomes;
+  /* Bytes of copies kept for one connection; who is told of a stall and writes on is held by his own buffers instead. */
+  uint64_t copied_max;
   struct npp_counters counters;
 };
 

@@ -270,7 +270,7 @@ static napi_value send_bytes(napi_env env, napi_callback_info info) {
   if (!npp_read_integer(env, argv[3], (double)length, &end)) return refuse(env, "end is an integer from 0 to the length of the bytes");
   if (!npp_read_integer(env, argv[2], end, &start)) return refuse(env, "start is an integer from 0 to end");
   if (connection == NULL || (connection->flags & NPP_CONN_ENDING)) return npp_integer_value(env, NPP_SENT_ALL);
-  bool is_copy = end - start <= COPY_BYTES && connection->copied + (uint64_t)(end - start) <= NPP_COPIED_MAX;
+  bool is_copy = end - start <= COPY_BYTES && connection->copied + (uint64_t)(end - start) <= net->copied_max;
   struct iovec part = {.iov_base = data + (size_t)start, .iov_len = (size_t)(end - start)};
   if (part.iov_len == 0) return npp_integer_value(env, NPP_SENT_ALL);
   enum npp_sent sent = is_copy ? npp_output_copy(net, connection, &part, 1, &error)
@@ -379,19 +379,20 @@ static void link_net(struct npp_net_env *owner, struct npp_net *net) {
   owner->pollers++;
 }
 
-/* new Net(polling, capacity, refusal): polling 0 epoll, 1 poll, 2 select. */
+/* new Net(polling, capacity, refusal, buffered): polling 0 epoll, 1 poll, 2 select; buffered: bytes kept as copies for one connection. */
 static napi_value construct(napi_env env, napi_callback_info info) {
-  size_t argc = 3, length;
-  napi_value argv[3], self, target;
+  size_t argc = 4, length;
+  napi_value argv[4], self, target;
   void *data;
-  double polling, capacity;
+  double polling, capacity, buffered;
   uint8_t *refusal;
   uv_loop_t *loop;
   if (napi_get_cb_info(env, info, &argc, argv, &self, &data) != napi_ok || napi_get_new_target(env, info, &target) != napi_ok) return npp_fail(env);
   if (target == NULL) return refuse(env, "Net is a class");
-  if (argc < 3 || !npp_read_integer(env, argv[0], KINDS - 1, &polling)) return refuse(env, "polling is 0 to 2");
+  if (argc < 4 || !npp_read_integer(env, argv[0], KINDS - 1, &polling)) return refuse(env, "polling is 0 to 2");
   if (!npp_read_integer(env, argv[1], CAPACITY_MAX, &capacity) || capacity < 1) return refuse(env, "a capacity is an integer from 1 to 2^24");
   if (!npp_read_bytes(env, argv[2], &refusal, &length) || length > REFUSAL_MAX) return refuse(env, "a refusal is a Uint8Array of up to 4,096 bytes");
+  if (!npp_read_integer(env, argv[3], NPP_SAFE_INTEGER, &buffered)) return refuse(env, "bytes kept for a connection are an integer from 0");
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) return npp_fail(env);
 
   struct npp_net *net = calloc(1, sizeof *net);
@@ -400,6 +401,7 @@ static napi_value construct(napi_env env, napi_callback_info info) {
   net->spare = -1;
   net->refusal = malloc(length + 1);
   net->refusal_bytes = length;
+  net->copied_max = (uint64_t)buffered;
   const struct npp_poller_owner hears = {.ready = npp_net_ready, .gone = on_poller_gone, .data = net};
   int failed = net->refusal == NULL || !npp_table_open(&net->table, (uint32_t)capacity) ? -ENOMEM : 0;
   if (failed == 0) failed = kinds[(size_t)polling]->open(loop, &hears, &net->poller);

@@ -34,6 +34,8 @@ export interface NetOpening {
   readonly capacity: number
   /** What a connection above that is told before it is closed; up to 4,096 bytes. */
   readonly refusal: Uint8Array
+  /** Bytes of output that may wait as copies for one connection; it is closed where more would. */
+  readonly maxBuffered: number
 }
 
 /** An address and a port, or the path of a Unix socket and 0. */
@@ -179,10 +181,13 @@ export class NetHandle {
 }
 
 /** Throws NppError NPP_NET_ARGUMENT or NPP_NATIVE_MISSING, or the error of the system. */
-export function openNet({ polling, capacity, refusal }: NetOpening, onBatch: (count: number, again: boolean) => void): NetHandle {
+export function openNet(
+  { polling, capacity, refusal, maxBuffered }: NetOpening,
+  onBatch: (count: number, again: boolean) => void,
+): NetHandle {
   const { Net } = addon()
   try {
-    return new NetHandle(new Net(Polling[polling], capacity, refusal), onBatch)
+    return new NetHandle(new Net(Polling[polling], capacity, refusal, maxBuffered), onBatch)
   } catch (error) {
     throw translated(error)
   }

@@ -19,6 +19,7 @@ export interface Config {
   readonly transport: (typeof TRANSPORTS)[number]
   readonly polling: (typeof POLLINGS)[number]
   readonly maxConnections: number
+  readonly maxBufferedPerConnection: number
   readonly logLevel: LogLevel
   readonly accessLog: boolean
   readonly ASYNCId: string
@@ -29,6 +30,7 @@ export interface Config {
   readonly headerTimeout: number
   readonly bodyTimeout: number
   readonly keepAliveTimeout: number
+  readonly writeTimeout: number
   readonly handlerTimeout: number
   readonly drainTimeout: number
 }
@@ -97,6 +99,11 @@ const SETTINGS: Settings = {
     about: 'System call by which the native transport waits; select has 1,024 descriptors.',
   },
   maxConnections: { ...whole(1, 1_000_000, 'connections'), initial: 10_000, about: 'Connections at a time; one more is answered 503.' },
+  maxBufferedPerConnection: {
+    ...whole(65_536, 1_073_741_824, 'bytes'),
+    initial: 1_048_576,
+    about: 'Small answers that may wait for one client to read them; it is cut off where more would.',
+  },
   logLevel: { ...level, initial: 'info', about: 'How much is logged.' },
   accessLog: { ...yesOrNo, initial: true, about: 'A line a request, at level info.' },
   ASYNCId: {
@@ -115,6 +122,7 @@ const SETTINGS: Settings = {
   headerTimeout: { ...seconds(0.001, 3600), initial: 10, about: 'Time for a request header to arrive, from its first byte.' },
   bodyTimeout: { ...seconds(0.001, 3600), initial: 60, about: 'Time for a request body to arrive.' },
   keepAliveTimeout: { ...seconds(0.001, 86_400), initial: 60, about: 'Time a connection may stay idle between requests.' },
+  writeTimeout: { ...seconds(0.001, 3600), initial: 60, about: 'Time for a client to take some of the answer that waits for it.' },
   handlerTimeout: {
     ...seconds(0.001, 3600),
     initial: 75,
@@ -200,6 +208,7 @@ export function loadConfig(sources: ConfigSources): Config {
     transport: value('transport'),
     polling: value('polling'),
     maxConnections: value('maxConnections'),
+    maxBufferedPerConnection: value('maxBufferedPerConnection'),
     logLevel: value('logLevel'),
     accessLog: value('accessLog'),
     ASYNCId: value('ASYNCId'),
@@ -210,6 +219,7 @@ export function loadConfig(sources: ConfigSources): Config {
     headerTimeout: value('headerTimeout'),
     bodyTimeout: value('bodyTimeout'),
     keepAliveTimeout: value('keepAliveTimeout'),
+    writeTimeout: value('writeTimeout'),
     handlerTimeout: value('handlerTimeout'),
     drainTimeout: value('drainTimeout'),
   }

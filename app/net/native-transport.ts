@@ -4,7 +4,7 @@ import { getSystemErrorName } from 'node:util'
 import { NetCommand, NetEvent, NetLayout, NetSent, openNet, type NetCounters, type NetHandle } from '../../native/index.ts'
 import { Limits } from '../../shared/limits.ts'
 import { listenError } from './listen-error.ts'
-import { BACKLOG, type ListenAddress, type Transport, type TransportEvents } from './transport.ts'
+import { BACKLOG, type ListenAddress, type Transport, type TransportEvents, type TransportOptions } from './transport.ts'
 
 /** What a slot is, as bits. Without Open it is free. */
 const Is = {
@@ -26,12 +26,8 @@ const COMMAND = NetLayout.commandInts
 const EVENT = NetLayout.eventInts
 const OUTCOME = NetLayout.outcomeInts
 
-export interface NativeTransportOptions {
+export interface NativeTransportOptions extends TransportOptions {
   readonly polling: 'epoll' | 'poll' | 'select'
-  /** Connections at the most; one more is refused. */
-  readonly maxConnections: number
-  /** What a connection that is refused is told before it is closed. */
-  readonly refusal: Uint8Array
 }
 
 /** Of a paused connection: what was read before the pause took hold. */
@@ -79,9 +75,9 @@ export class NativeTransport implements Transport {
 
   /** Throws NPP_NET_ARGUMENT, NPP_NATIVE_MISSING or the error of the system. */
   constructor(events: TransportEvents, options: NativeTransportOptions) {
-    const { polling, maxConnections, refusal } = options
+    const { polling, maxConnections, refusal, maxBuffered } = options
     this.#events = events
-    this.#net = openNet({ polling, capacity: maxConnections, refusal }, (count, again) => this.#batch(count, again))
+    this.#net = openNet({ polling, capacity: maxConnections, refusal, maxBuffered }, (count, again) => this.#batch(count, again))
     this.#input = this.#net.arena
     this.#output = this.#net.output
     this.arena = this.#net.output.subarray(COPY_BYTES)

@@ -1,16 +1,17 @@
 import { chmodSync } from 'node:fs'
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net'
+import { Limits } from '../../shared/limits.ts'
 import { listenError } from './listen-error.ts'
 import { removeStaleSocket } from './stale-socket.ts'
-import { BACKLOG, type ListenAddress, type Transport, type TransportEvents } from './transport.ts'
+import { BACKLOG, type ListenAddress, type Transport, type TransportEvents, type TransportOptions } from './transport.ts'
 
 const NOTHING = Buffer.alloc(0)
 
-export interface NodeTransportOptions {
-  /** Connections at the most; one more is refused. */
-  readonly maxConnections: number
-  /** What a connection that is refused is told before it is closed. */
-  readonly refusal: Uint8Array
+/** A connection. */
+interface Link {
+  readonly socket: Socket
+  /** Bytes that wait in small writes. */
+  waiting: number
 }
 
 /** The transport on node:net: for systems without the native one, and the pattern for node:tls. */
@@ -19,19 +20,19 @@ export class NodeTransport implements Transport {
   readonly arena: Buffer | undefined
 
   readonly #events: TransportEvents
-  readonly #options: NodeTransportOptions
-  readonly #sockets: (Socket | undefined)[] = []
+  readonly #options: TransportOptions
+  readonly #links: (Link | undefined)[] = []
   readonly #free: number[] = []
   #servers: Server[] = []
   #isClosed = false
 
-  constructor(events: TransportEvents, options: NodeTransportOptions = { maxConnections: Infinity, refusal: NOTHING }) {
+  constructor(events: TransportEvents, options: TransportOptions) {
     this.#events = events
     this.#options = options
   }
 
   get connections(): number {
-    return this.#sockets.length - this.#free.length
+    return this.#links.length - this.#free.length
   }
 
   async listen(address: ListenAddress): Promise<ListenAddress> {
@@ -62,21 +63,29 @@ export class NodeTransport implements Transport {
   }
 
   write(slot: number, bytes: Buffer, start: number, end: number): boolean {
-    const socket = this.#sockets[slot]
-    if (socket === undefined || socket.destroyed || socket.writableEnded) return true
+    const link = this.#links[slot]
+    if (link === undefined || link.socket.destroyed || link.socket.writableEnded) return true
+    const { socket } = link
     socket.write(bytes.subarray(start, end))
     // libuv tries the write at once; a length of 0 means that the kernel has copied all of it.
     if (socket.writableLength === 0) return true
+    const counted = end - start <= Limits.copiedWriteBytes ? end - start : 0
+    link.waiting += counted
+    if (link.waiting > this.#options.maxBuffered) {
+      socket.destroy()
+      return true
+    }
     // 'drain' is told only above the high-water mark; the callback of a write behind the others is told always.
     socket.write(NOTHING, () => {
+      link.waiting -= counted
       // Told by the last of several writes only.
-      if (this.#sockets[slot] === socket && !socket.destroyed && socket.writableLength === 0) this.#events.drained(slot)
+      if (this.#links[slot] === link && !socket.destroyed && socket.writableLength === 0) this.#events.drained(slot)
     })
     return false
   }
 
   unsent(slot: number): number {
-    const socket = this.#sockets[slot]
+    const socket = this.#links[slot]?.socket
     if (socket === undefined) return 0
     // The stream counts a write as unsent until all of it has left; libuv's handle knows how much of it is left.
     const handle: unknown = Reflect.get(socket, '_handle')
@@ -85,23 +94,23 @@ export class NodeTransport implements Transport {
   }
 
   pause(slot: number): void {
-    this.#sockets[slot]?.pause()
+    this.#links[slot]?.socket.pause()
   }
 
   resume(slot: number): void {
-    this.#sockets[slot]?.resume()
+    this.#links[slot]?.socket.resume()
   }
 
   end(slot: number): void {
-    this.#sockets[slot]?.end()
+    this.#links[slot]?.socket.end()
   }
 
   destroy(slot: number): void {
-    this.#sockets[slot]?.destroy()
+    this.#links[slot]?.socket.destroy()
   }
 
   peerAddress(slot: number): string {
-    return this.#sockets[slot]?.remoteAddress ?? ''
+    return this.#links[slot]?.socket.remoteAddress ?? ''
   }
 
   stopListening(): void {
@@ -112,7 +121,7 @@ export class NodeTransport implements Transport {
   close(): void {
     this.#isClosed = true
     this.stopListening()
-    for (const socket of this.#sockets) socket?.destroy()
+    for (const link of this.#links) link?.socket.destroy()
   }
 
   #open(options: ListenOptions & { readonly fd?: number }, address: ListenAddress): Promise<Server> {
@@ -139,8 +148,8 @@ export class NodeTransport implements Transport {
       socket.end(this.#options.refusal, () => socket.destroy())
       return
     }
-    const slot = this.#free.pop() ?? this.#sockets.length
-    this.#sockets[slot] = socket
+    const slot = this.#free.pop() ?? this.#links.length
+    this.#links[slot] = { socket, waiting: 0 }
     const events = this.#events
     socket.on('data', (chunk: Buffer) => events.received(slot, chunk, 0, chunk.byteLength))
     socket.on('end', () => events.ended(slot))
@@ -148,7 +157,7 @@ export class NodeTransport implements Transport {
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
       if (!this.#isClosed) events.closed(slot)
-      this.#sockets[slot] = undefined
+      this.#links[slot] = undefined
       this.#free.push(slot)
     })
     events.opened(slot)

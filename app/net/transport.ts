@@ -54,6 +54,18 @@ export interface Transport {
   close(): void
 }
 
+export interface TransportOptions {
+  /** Connections at the most; one more is refused. */
+  readonly maxConnections: number
+  /** What a connection that is refused is told before it is closed. */
+  readonly refusal: Uint8Array
+  /**
+   * Bytes that may wait for one connection in writes that its writer need not hold: copies, and writes of up to copiedWriteBytes. It is cut
+   * off where more would. Large writes are bounded by who makes them.
+   */
+  readonly maxBuffered: number
+}
+
 /** Connections that the kernel holds ready for accept; it cuts the number down to net.core.somaxconn. */
 export const BACKLOG = 4096
 

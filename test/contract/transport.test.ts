@@ -35,7 +35,12 @@ for (const kind of ['epoll', 'poll', 'select'] as const) {
   describe(`${kind} transport: what the native one counts and adds`, () => {
     it('counts, and is empty in the end', async (context) => {
       const big = Buffer.alloc(8 * 1024 * 1024)
-      const host = await listening(context, kind, { received: (transport, slot) => transport.write(slot, big, 0, big.byteLength) }, 3)
+      const host = await listening(
+        context,
+        kind,
+        { received: (transport, slot) => transport.write(slot, big, 0, big.byteLength) },
+        { maxConnections: 3 },
+      )
       const transport = native(host)
       const clients = [
         await client(context, { port: host.port }),
@@ -216,10 +221,10 @@ describe('select transport: its limit', () => {
 
 describe('native net: arguments', () => {
   const refusal = Buffer.from('no')
-  const opening = { polling: 'epoll', capacity: 4, refusal } as const
+  const opening = { polling: 'epoll', capacity: 4, refusal, maxBuffered: 1024 } as const
 
   it('refuses what makes no sense', () => {
-    for (const wrong of [{ capacity: 0 }, { capacity: 1.5 }, { capacity: 2 ** 30 }, { refusal: Buffer.alloc(5000) }]) {
+    for (const wrong of [{ capacity: 0 }, { capacity: 1.5 }, { capacity: 2 ** 30 }, { refusal: Buffer.alloc(5000) }, { maxBuffered: -1 }]) {
       assert.throws(() => openNet({ ...opening, ...wrong }, () => undefined), { code: 'NPP_NET_ARGUMENT' })
     }
     const net = openNet(opening, () => undefined)

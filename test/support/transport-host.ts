@@ -14,8 +14,14 @@ export function isTransportKind(word: string): word is TransportKind {
   return TRANSPORTS.some((kind) => kind === word)
 }
 
-export function makeTransport(kind: TransportKind, events: TransportEvents, maxConnections = 1100): Transport {
-  const options = { maxConnections, refusal: Buffer.from(REFUSED) }
+/** Connections that a transport under test takes, and bytes that may wait for each. */
+export interface Bounds {
+  readonly maxConnections?: number
+  readonly maxBuffered?: number
+}
+
+export function makeTransport(kind: TransportKind, events: TransportEvents, bounds: Bounds = {}): Transport {
+  const options = { maxConnections: 1100, maxBuffered: 1024 * 1024, refusal: Buffer.from(REFUSED), ...bounds }
   return kind === 'node' ? new NodeTransport(events, options) : new NativeTransport(events, { ...options, polling: kind })
 }
 
@@ -41,9 +47,9 @@ export class TransportHost implements TransportEvents {
   port = 0
   readonly #hooks: Hooks
 
-  constructor(kind: TransportKind, hooks: Hooks, maxConnections?: number) {
+  constructor(kind: TransportKind, hooks: Hooks, bounds?: Bounds) {
     this.#hooks = hooks
-    this.transport = makeTransport(kind, this, maxConnections)
+    this.transport = makeTransport(kind, this, bounds)
   }
 
   count(word: string): number {
@@ -100,13 +106,8 @@ export class TransportHost implements TransportEvents {
 }
 
 /** A host that listens on a free port of loopback; closed when the test ends. */
-export async function listening(
-  context: TestContext,
-  kind: TransportKind,
-  hooks: Hooks = {},
-  maxConnections?: number,
-): Promise<TransportHost> {
-  const host = new TransportHost(kind, hooks, maxConnections)
+export async function listening(context: TestContext, kind: TransportKind, hooks: Hooks = {}, bounds?: Bounds): Promise<TransportHost> {
+  const host = new TransportHost(kind, hooks, bounds)
   context.after(() => host.transport.close())
   const address = await host.transport.listen({ host: '127.0.0.1', port: 0 })
   host.host = address.host

@@ -214,6 +214,22 @@ const KINDS: readonly (readonly [ConfigKey, readonly (readonly [string, Config[C
     ['0', '1000001', '-1', '1.5'],
   ],
   [
+    'maxBufferedPerConnection',
+    [
+      ['65536', 65_536],
+      ['1073741824', 1_073_741_824],
+    ],
+    ['65535', '1073741825', '1M', '-1'],
+  ],
+  [
+    'writeTimeout',
+    [
+      ['0.5', 0.5],
+      ['3600', 3600],
+    ],
+    ['0', '3601'],
+  ],
+  [
     'drainTimeout',
     [
       ['0', 0],

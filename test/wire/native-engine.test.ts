@@ -36,7 +36,7 @@ async function engineWith(context: TestContext, polling: 'epoll' | 'poll' | 'sel
     log,
   })
   const engine = new Engine({ config, router, caller, clock, wheel, log })
-  const transport = new NativeTransport(engine, { polling, maxConnections: 100, refusal: Buffer.from('no') })
+  const transport = new NativeTransport(engine, { polling, maxConnections: 100, refusal: Buffer.from('no'), maxBuffered: 1024 * 1024 })
   engine.attach(transport)
   context.after(() => {
     transport.close()

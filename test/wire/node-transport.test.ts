@@ -53,6 +53,8 @@ class Events implements TransportEvents {
   }
 }
 
+const OPTIONS = { maxConnections: 100, refusal: Buffer.from('no'), maxBuffered: 1024 * 1024 }
+
 interface Given {
   readonly events: Events
   readonly transport: NodeTransport
@@ -62,7 +64,7 @@ interface Given {
 
 async function listening(context: TestContext): Promise<Given> {
   const events = new Events()
-  const transport = new NodeTransport(events)
+  const transport = new NodeTransport(events, OPTIONS)
   const { port } = await transport.listen({ host: '127.0.0.1', port: 0 })
   const clients: Socket[] = []
   context.after(() => {
@@ -185,12 +187,12 @@ describe('the transport on node:net', () => {
   it('says which port is in use', async (context) => {
     const { port } = await listening(context)
     await assert.rejects(
-      () => new NodeTransport(new Events()).listen({ host: '127.0.0.1', port }),
+      () => new NodeTransport(new Events(), OPTIONS).listen({ host: '127.0.0.1', port }),
       (error) => isCode('NPP_PORT_IN_USE')(error) && String(error).includes(String(port)),
     )
   })
 
   it('says that an address is not of this machine', async () => {
-    await assert.rejects(() => new NodeTransport(new Events()).listen({ host: '192.0.2.1', port: 0 }), isCode('NPP_LISTEN_FAILED'))
+    await assert.rejects(() => new NodeTransport(new Events(), OPTIONS).listen({ host: '192.0.2.1', port: 0 }), isCode('NPP_LISTEN_FAILED'))
   })
 })
