@@ -61,12 +61,13 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
   /** The writer's arena is the transport's: what is written from it stays there until the turn ends. */
   #isLent = false
   #reusesReadBuffers = false
-  readonly #writeTimeoutMs = Limits.writeStallMs
+  readonly #writeTimeoutMs: number
   #draining = false
   #allClosed: (() => void) | undefined
 
   constructor(options: EngineOptions) {
     this.#config = options.config
+    this.#writeTimeoutMs = options.config.writeTimeout * 1000
     this.#caller = options.caller
     this.#clock = new TurnClock(options.clock)
     this.#connections = new ConnectionTable(this.#clock, options.wheel, this)

@@ -26,9 +26,6 @@ export const Limits = {
   /** milliseconds that a closing connection may take to read its last answer before it is cut off */
   lingerMs: 2000,
 
-  /** milliseconds in which a client must take some of the answer that waits for it */
-  writeStallMs: 60_000,
-
   // Sockets.
   /** bytes of one write that are copied into the arena of the turn; a larger one is sent from where it lies */
   copiedWriteBytes: 64 * 1024,

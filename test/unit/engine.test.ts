@@ -12,6 +12,9 @@ import { FakeClock } from '../support/fake-clock.ts'
 import { turns } from '../support/queue-tools.ts'
 import { RecordedLog } from '../support/recorded-log.ts'
 
+/** The default of writeTimeout. */
+const WRITE_TIMEOUT_MS = 60_000
+
 /** Remembers what the engine does; the test says what the kernel would. */
 class FakeTransport implements Transport {
   readonly reusesReadBuffers = false
@@ -240,7 +243,7 @@ describe('the engine', () => {
     given.open(0)
     given.transport.takes = false
     given.receive(0, GET)
-    given.pass(Limits.writeStallMs - 100)
+    given.pass(WRITE_TIMEOUT_MS - 100)
     assert.deepEqual(await given.told(), ['write 0 200'])
     given.pass(200)
     assert.deepEqual(await given.told(), ['destroy 0'])
@@ -255,10 +258,10 @@ describe('the engine', () => {
     assert.deepEqual(await given.told(), ['write 0 200'])
     for (const left of [2000, 1000]) {
       given.transport.waiting = left
-      given.pass(Limits.writeStallMs + 100)
+      given.pass(WRITE_TIMEOUT_MS + 100)
       assert.deepEqual(await given.told(), [])
     }
-    given.pass(Limits.writeStallMs + 100)
+    given.pass(WRITE_TIMEOUT_MS + 100)
     assert.deepEqual(await given.told(), ['destroy 0'])
   })
 
