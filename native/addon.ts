@@ -28,6 +28,7 @@ export interface AddonNet {
   adopt(descriptor: number): [string, number]
   stopListening(): void
   acceptAgain(): void
+  sweep(): number
   execute(count: number): number
   send(slot: number, bytes: Uint8Array, start: number, end: number): number
   sendFile(slot: number, descriptor: number, offset: number, length: number): number

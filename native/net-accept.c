@@ -11,38 +11,13 @@
 #define BURST 256
 /* Keys of listeners have this bit, which no slot has. */
 #define LISTENER_BIT ((uint64_t)1 << 31)
-/* What a refused client has sent already is read: closing on unread bytes would reset the refusal away. */
-#define REFUSED_READ 4096
-#define REFUSED_TRIES 4
 
 uint64_t npp_net_listener_key(uint32_t index) { return LISTENER_BIT | index; }
 
-bool npp_net_is_listener(uint64_t key) { return (key & LISTENER_BIT) != 0; }
+bool npp_net_is_door(uint64_t key) { return (key & (LISTENER_BIT | NPP_LINGERING_BIT)) != 0; }
 
 void npp_net_open_spare(struct npp_net *net) {
   if (net->spare < 0) net->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-static void refuse(struct npp_net *net, int descriptor) {
-  uint8_t unread[REFUSED_READ];
-  size_t sent = 0;
-  net->counters.refused++;
-  /* A new socket has room for a refusal; only an interruption or a moment without memory stands in its way, for which a few tries are enough. */
-  for (int tries = 0; sent < net->refusal_bytes && tries < REFUSED_TRIES; tries++) {
-    ssize_t taken = send(descriptor, net->refusal + sent, net->refusal_bytes - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (taken > 0) {
-      sent += (size_t)taken;
-    } else if (taken < 0 && errno != EINTR && errno != EAGAIN) {
-      break;
-    }
-  }
-  /* Whether it arrives or not, the connection is closed. */
-  (void)shutdown(descriptor, SHUT_WR);
-  for (int tries = 0; tries < REFUSED_TRIES; tries++) {
-    ssize_t read = recv(descriptor, unread, sizeof unread, MSG_DONTWAIT);
-    if (read == 0 || (read < 0 && errno != EINTR && errno != EAGAIN)) break;
-  }
-  (void)close(descriptor);
 }
 
 static int accept_one(int listener) { return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); }
@@ -53,7 +28,7 @@ static bool refuse_with_spare(struct npp_net *net, int listener) {
   (void)close(net->spare);
   net->spare = -1;
   int descriptor = accept_one(listener);
-  if (descriptor >= 0) refuse(net, descriptor);
+  if (descriptor >= 0) npp_net_refuse(net, descriptor, false);
   npp_net_open_spare(net);
   return descriptor >= 0 && net->spare >= 0;
 }
@@ -71,21 +46,21 @@ static bool take_in(struct npp_net *net, int descriptor) {
   int limit = net->poller->kind->descriptor_limit;
   uint32_t slot = limit != 0 && descriptor >= limit ? NPP_NO_SLOT : npp_table_take(&net->table, descriptor);
   if (slot == NPP_NO_SLOT) {
-    refuse(net, descriptor);
-    return true;
+    npp_net_refuse(net, descriptor, true);
+    return net->owner != NULL;
   }
   if (npp_net_watch(net, slot, &net->table.all[slot]) < 0) {
     /* epoll(7): max_user_watches, or no memory. */
     net->table.all[slot].descriptor = -1;
     npp_table_release(&net->table, slot);
-    refuse(net, descriptor);
-    return true;
+    npp_net_refuse(net, descriptor, true);
+    return net->owner != NULL;
   }
   net->counters.accepted++;
   return npp_net_tell(net, slot, NPP_OPENED, 0, 0);
 }
 
-void npp_net_accept(struct npp_net *net, uint64_t key) {
+static void accept_some(struct npp_net *net, uint64_t key) {
   uint32_t index = (uint32_t)(key & (LISTENER_BIT - 1));
   for (int count = 0; count < BURST; count++) {
     /* Telling JavaScript may have ended the listening. */
@@ -100,7 +75,8 @@ void npp_net_accept(struct npp_net *net, uint64_t key) {
     switch (error) {
       case EMFILE:
       case ENFILE:
-        if (refuse_with_spare(net, listener)) continue;
+        /* Whoever waits now has more use for a descriptor than those that were refused. */
+        if (npp_net_drop_lingering(net) || refuse_with_spare(net, listener)) continue;
         give_up_for_now(net, error);
         return;
       case ENOBUFS:
@@ -116,6 +92,14 @@ void npp_net_accept(struct npp_net *net, uint64_t key) {
         /* accept(2): errors of the network that were pending on the new connection. It is gone, and the next may be well. */
         continue;
     }
+  }
+}
+
+void npp_net_door_ready(struct npp_net *net, uint64_t key) {
+  if (key & LISTENER_BIT) {
+    accept_some(net, key);
+  } else {
+    npp_net_lingering_ready(net, key);
   }
 }
 

@@ -250,8 +250,8 @@ void npp_net_ready(void *data) {
     while (net->owner != NULL && (count = net->poller->kind->take(net->poller, ready, NPP_READY_MAX)) > 0) {
       for (size_t index = 0; index < count && net->owner != NULL; index++) {
         if (!make_room(net)) break;
-        if (npp_net_is_listener(ready[index].key)) {
-          npp_net_accept(net, ready[index].key);
+        if (npp_net_is_door(ready[index].key)) {
+          npp_net_door_ready(net, ready[index].key);
         } else {
           serve(net, &ready[index]);
         }

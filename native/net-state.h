@@ -1,4 +1,5 @@
-/* A net as its parts share it: net.c is the door, net-batch.c reads and tells, net-output.c sends, net-accept.c takes connections in. */
+/* A net as its parts share it: net.c is the door, net-batch.c reads and tells, net-output.c sends, net-accept.c takes connections in,
+ * net-linger.c turns them away. */
 #ifndef NPP_NET_STATE_H
 #define NPP_NET_STATE_H
 
@@ -13,7 +14,7 @@
 #include "poller.h"
 
 /* What a batch tells JavaScript: four integers an event. The same numbers stand in native/net.ts. */
-enum npp_event { NPP_OPENED = 0, NPP_DATA = 1, NPP_ENDED = 2, NPP_DRAINED = 3, NPP_CLOSED = 4, NPP_EXHAUSTED = 5, NPP_STALLED = 6 };
+enum npp_event { NPP_OPENED = 0, NPP_DATA = 1, NPP_ENDED = 2, NPP_DRAINED = 3, NPP_CLOSED = 4, NPP_EXHAUSTED = 5, NPP_STALLED = 6, NPP_LINGERING = 7 };
 #define NPP_EVENT_INTS 4u
 #define NPP_EVENTS_MAX 2048u
 
@@ -31,6 +32,11 @@ enum npp_command { NPP_SKIP = 0, NPP_WRITE = 1, NPP_END = 2, NPP_DESTROY = 3, NP
 /* Half for copies of what is written, half lent to the writer himself. */
 #define NPP_OUTPUT_BYTES (1024u * 1024u)
 #define NPP_LISTENERS_MAX 64u
+/* Refused connections that are still read from, and for how long; the oldest makes room for one more. */
+#define NPP_LINGERING_MAX 64u
+#define NPP_LINGER_MS 2000u
+/* Keys of refused connections have this bit, which no slot has. */
+#define NPP_LINGERING_BIT ((uint64_t)1 << 30)
 /* A non-blocking call is not interrupted in practice; the bound keeps a storm of signals from holding the process here. */
 #define NPP_EINTR_TRIES 16
 
@@ -43,6 +49,15 @@ struct npp_listener {
   char *path;
   dev_t device;
   ino_t inode;
+};
+
+/* A connection that was refused: no slot, and nothing of it is told. */
+struct npp_lingering {
+  /* -1 where there is none. */
+  int descriptor;
+  uint32_t serial;
+  /* Milliseconds of the monotonic clock. */
+  uint64_t until;
 };
 
 struct npp_counters {
@@ -70,6 +85,10 @@ struct npp_net {
   uint32_t listener_count;
   /* Kept free for the moment when there is none left; -1 while it is in use. */
   int spare;
+  struct npp_lingering lingering[NPP_LINGERING_MAX];
+  uint32_t lingering_count;
+  /* JavaScript was told that there are some, and calls sweep until there are none. */
+  bool sweeping;
   /* What a connection above the limit is told. */
   uint8_t *refusal;
   size_t refusal_bytes;
@@ -108,13 +127,25 @@ void npp_net_update_hold(struct npp_net *net);
 
 /* The key under which the poller knows a listener. */
 uint64_t npp_net_listener_key(uint32_t index);
-bool npp_net_is_listener(uint64_t key);
-void npp_net_accept(struct npp_net *net, uint64_t key);
+/* Listeners and refused connections, as against connections that have a slot. */
+bool npp_net_is_door(uint64_t key);
+void npp_net_door_ready(struct npp_net *net, uint64_t key);
 void npp_net_open_spare(struct npp_net *net);
 /* Goes on accepting after it was given up for want of descriptors. 0 or a negative errno. */
 int npp_net_accept_again(struct npp_net *net);
 int npp_net_add_listener(struct npp_net *net, int descriptor, char *path);
 void npp_net_stop_listening(struct npp_net *net);
+
+/* ---- net-linger.c ---- */
+
+void npp_net_open_lingering(struct npp_net *net);
+/* Says the refusal and closes, at once or when the peer has had the time to read it. */
+void npp_net_refuse(struct npp_net *net, int descriptor, bool may_linger);
+void npp_net_lingering_ready(struct npp_net *net, uint64_t key);
+/* Closes those whose time is up; returns how many are left. */
+uint32_t npp_net_sweep(struct npp_net *net);
+/* Closes all of them; false when there was none. */
+bool npp_net_drop_lingering(struct npp_net *net);
 
 /* ---- net-output.c ---- */
 

@@ -10,7 +10,7 @@
 #include "net-state.h"
 #include "value.h"
 
-/* A slot has fewer than 31 bits, as the bit above tells listeners from connections. */
+/* A slot has fewer than 30 bits, as those above tell listeners and refused ones from connections. */
 #define CAPACITY_MAX (1u << 24)
 #define REFUSAL_MAX 4096
 #define BACKLOG_MAX 65535
@@ -93,6 +93,7 @@ static void close_net(struct npp_net *net) {
   struct npp_net_env *owner = net->owner;
   if (owner == NULL) return;
   npp_net_stop_listening(net);
+  (void)npp_net_drop_lingering(net);
   for (uint32_t slot = 0; slot < net->table.touched; slot++) {
     struct npp_connection *connection = npp_table_open_at(&net->table, slot);
     if (connection != NULL) npp_net_close_connection(net, connection);
@@ -235,6 +236,16 @@ static napi_value accept_again(napi_env env, napi_callback_info info) {
   return failed == 0 ? NULL : throw_errno(env, -failed, "epoll_ctl");
 }
 
+/* sweep(): after an event of kind NPP_LINGERING, in a while; how many refused connections are left to be swept. */
+static napi_value sweep(napi_env env, napi_callback_info info) {
+  size_t argc = 0;
+  struct npp_net *net = open_net_of(env, info, &argc, NULL);
+  if (net == NULL) return NULL;
+  uint32_t left = npp_net_sweep(net);
+  net->sweeping = left > 0;
+  return npp_integer_value(env, (int32_t)left);
+}
+
 /* ---- connections ---- */
 
 /* execute(count): how many outcomes there are. */
@@ -342,7 +353,8 @@ static napi_value counters(napi_env env, napi_callback_info info) {
   struct npp_net *net = open_net_of(env, info, &argc, NULL);
   if (net == NULL) return NULL;
   const double numbers[] = {net->table.used,       net->table.high_water,        net->counters.accepted,
-                            net->counters.refused, net->counters.kept_bytes, net->counters.held_buffers};
+                            net->counters.refused, net->counters.kept_bytes,      net->counters.held_buffers,
+                            net->lingering_count};
   if (napi_create_array(env, &list) != napi_ok) return npp_fail(env);
   for (uint32_t index = 0; index < sizeof numbers / sizeof numbers[0]; index++) {
     if (napi_create_double(env, numbers[index], &value) != napi_ok || napi_set_element(env, list, index, value) != napi_ok) return npp_fail(env);
@@ -399,6 +411,7 @@ static napi_value construct(napi_env env, napi_callback_info info) {
   if (net == NULL) return throw_errno(env, ENOMEM, "malloc");
   net->env = env;
   net->spare = -1;
+  npp_net_open_lingering(net);
   net->refusal = malloc(length + 1);
   net->refusal_bytes = length;
   net->copied_max = (uint64_t)buffered;
@@ -441,7 +454,7 @@ napi_status npp_net_register(napi_env env, napi_value exports) {
       METHOD("listen", listen_tcp),   METHOD("listenUnix", listen_unix),          METHOD("adopt", adopt),
       METHOD("send", send_bytes),     METHOD("stopListening", stop_listening),    METHOD("acceptAgain", accept_again),
       METHOD("execute", execute),     METHOD("sendFile", send_file),              METHOD("peer", peer),
-      METHOD("unsent", unsent),
+      METHOD("unsent", unsent),     METHOD("sweep", sweep),
       METHOD("detach", detach),       METHOD("counters", counters),               METHOD("close", close_method),
   };
   napi_status status = napi_define_class(env, "Net", NAPI_AUTO_LENGTH, construct, owner, sizeof methods / sizeof methods[0], methods, &net_class);

@@ -5,7 +5,7 @@ import { addon, type AddonNet } from './addon.ts'
 export const Polling = { epoll: 0, poll: 1, select: 2 } as const
 
 /** What a batch tells of a slot. As enum npp_event in net-state.h. */
-export const NetEvent = { Opened: 0, Data: 1, Ended: 2, Drained: 3, Closed: 4, Exhausted: 5, Stalled: 6 } as const
+export const NetEvent = { Opened: 0, Data: 1, Ended: 2, Drained: 3, Closed: 4, Exhausted: 5, Stalled: 6, Lingering: 7 } as const
 
 /** What is handed back. As enum npp_command in net-state.h. */
 export const NetCommand = { Write: 1, End: 2, Destroy: 3, Release: 4, Pause: 5, Resume: 6 } as const
@@ -55,6 +55,8 @@ export interface NetCounters {
   readonly keptBytes: number
   /** Buffers and files that are held until they have left. */
   readonly heldBuffers: number
+  /** Refused connections that are still read from, so that the refusal arrives. */
+  readonly lingering: number
 }
 
 /** What the addon refuses as a use of it; everything else is the system's, and left as it is: code, errno, syscall. */
@@ -122,6 +124,11 @@ export class NetHandle {
     this.#net.acceptAgain()
   }
 
+  /** After NetEvent.Lingering, in a while: closes refused connections whose time is up; returns how many are left. */
+  sweep(): number {
+    return this.#net.sweep()
+  }
+
   /** Carries out the first `count` commands; returns how many outcomes there are. */
   execute(count: number): number {
     return this.#net.execute(count)
@@ -161,8 +168,8 @@ export class NetHandle {
   }
 
   counters(): NetCounters {
-    const [connections = 0, highWater = 0, accepted = 0, refused = 0, keptBytes = 0, heldBuffers = 0] = this.#net.counters()
-    return { connections, highWater, accepted, refused, keptBytes, heldBuffers }
+    const [connections = 0, highWater = 0, accepted = 0, refused = 0, keptBytes = 0, heldBuffers = 0, lingering = 0] = this.#net.counters()
+    return { connections, highWater, accepted, refused, keptBytes, heldBuffers, lingering }
   }
 
   /** Cuts everything off. Closing twice does nothing. */

@@ -71,6 +71,7 @@ export class NativeTransport implements Transport {
   /** That accepting failed is told once, until it succeeds. */
   #isExhausted = false
   #retry: NodeJS.Timeout | undefined
+  #sweep: NodeJS.Timeout | undefined
   #isClosed = false
 
   /** Throws NPP_NET_ARGUMENT, NPP_NATIVE_MISSING or the error of the system. */
@@ -216,6 +217,7 @@ export class NativeTransport implements Transport {
     if (this.#isClosed) return
     this.stopListening()
     this.#isClosed = true
+    clearTimeout(this.#sweep)
     this.#states.fill(0)
     this.#open = 0
     this.#count = 0
@@ -293,6 +295,9 @@ export class NativeTransport implements Transport {
         if (!this.#isExhausted) this.#events.acceptFailed(new Error(`accept ${getSystemErrorName(-offset)}`))
         this.#isExhausted = true
         break
+      case NetEvent.Lingering:
+        this.#sweepLater()
+        break
       default:
         break
     }
@@ -333,6 +338,13 @@ export class NativeTransport implements Transport {
         this.#retryLater()
       }
     }, Limits.acceptRetryMs)
+  }
+
+  /** Refused connections are closed by their peers, or here when those take too long. The process need not wait for them. */
+  #sweepLater(): void {
+    this.#sweep = setTimeout(() => {
+      if (this.#net.sweep() > 0) this.#sweepLater()
+    }, Limits.lingerMs).unref()
   }
 
   // What is handed back.

@@ -23,6 +23,8 @@ export class NodeTransport implements Transport {
   readonly #options: TransportOptions
   readonly #links: (Link | undefined)[] = []
   readonly #free: number[] = []
+  /** Connections that were refused, oldest first: closed by their peers, or here when those take too long. */
+  readonly #refused = new Set<Socket>()
   #servers: Server[] = []
   #isClosed = false
 
@@ -121,6 +123,7 @@ export class NodeTransport implements Transport {
   close(): void {
     this.#isClosed = true
     this.stopListening()
+    for (const socket of this.#refused) socket.destroy()
     for (const link of this.#links) link?.socket.destroy()
   }
 
@@ -144,8 +147,7 @@ export class NodeTransport implements Transport {
 
   #accept(socket: Socket): void {
     if (this.connections >= this.#options.maxConnections) {
-      socket.on('error', () => socket.destroy())
-      socket.end(this.#options.refusal, () => socket.destroy())
+      this.#refuse(socket)
       return
     }
     const slot = this.#free.pop() ?? this.#links.length
@@ -161,5 +163,20 @@ export class NodeTransport implements Transport {
       this.#free.push(slot)
     })
     events.opened(slot)
+  }
+
+  /** Closing while the client still sends would reset the refusal away: what it sends is read and dropped until it has ended, for a while. */
+  #refuse(socket: Socket): void {
+    const [oldest] = this.#refused
+    if (oldest !== undefined && this.#refused.size >= Limits.lingeringRefusals) oldest.destroy()
+    this.#refused.add(socket)
+    const timer = setTimeout(() => socket.destroy(), Limits.lingerMs).unref()
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => {
+      clearTimeout(timer)
+      this.#refused.delete(socket)
+    })
+    socket.end(this.#options.refusal)
+    socket.resume()
   }
 }

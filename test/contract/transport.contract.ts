@@ -459,6 +459,42 @@ export function transportContract(kind: TransportKind): void {
       await next.says('room')
     })
 
+    it('lets a refused client read what it is told, though its request comes late', async (context) => {
+      const host = await listening(context, kind, ECHO, { maxConnections: 1 })
+      await client(context, { port: host.port })
+      await eventually('opened', () => host.slots.length === 1)
+      const refused = await client(context, { port: host.port })
+      // A reset takes away what was received and not read: hence nothing is read before.
+      refused.socket.pause()
+      await new Promise((resolve) => {
+        setTimeout(resolve, 200)
+      })
+      refused.socket.write('GET / HTTP/1.1\r\n\r\n')
+      await turns(20)
+      refused.socket.write('and more')
+      await turns(20)
+      refused.socket.resume()
+      await eventually('refused', () => refused.ended || refused.closed)
+      assert.equal(refused.text, REFUSED)
+      assert.equal(refused.closed, false, 'no reset has come')
+      refused.socket.end()
+      await eventually('closed', () => refused.closed)
+      assert.equal(host.count('opened'), 1)
+    })
+
+    it('lets go of refused clients that stay, and of the oldest where there are many', async (context) => {
+      const before = descriptors()
+      const host = await listening(context, kind, ECHO, { maxConnections: 1 })
+      await client(context, { port: host.port })
+      await eventually('opened', () => host.slots.length === 1)
+      const clients = await Promise.all(Array.from({ length: 80 }, () => client(context, { port: host.port })))
+      await eventually('all are refused', () => clients.every((one) => one.ended || one.closed))
+      // Two for each client that is open, of which 64 linger, and a few of the transport and of Node.
+      assert.ok(descriptors() - before <= 81 + 1 + 64 + 10, `${descriptors() - before} descriptors more`)
+      for (const one of clients) if (one.closed) assert.equal(one.text, REFUSED)
+      await eventually('all are let go', () => descriptors() - before <= 81 + 1 + 10)
+    })
+
     it('says that the port is in use', async (context) => {
       const host = await listening(context, kind)
       const other = makeTransport(kind, host)

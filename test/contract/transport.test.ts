@@ -53,7 +53,9 @@ for (const kind of ['epoll', 'poll', 'select'] as const) {
       for (const one of clients) one.socket.pause()
       for (const one of clients) one.socket.write('go')
       await eventually('held', () => transport.counters.heldBuffers === 3)
-      assert.deepEqual(transport.counters, { connections: 3, highWater: 3, accepted: 3, refused: 1, keptBytes: 0, heldBuffers: 3 })
+      const { lingering, ...counters } = transport.counters
+      assert.deepEqual(counters, { connections: 3, highWater: 3, accepted: 3, refused: 1, keptBytes: 0, heldBuffers: 3 })
+      assert.ok(lingering <= 1)
       clients[0]?.socket.resetAndDestroy()
       clients[1]?.socket.resume()
       transport.destroy(host.slots[2] ?? -1)
@@ -62,6 +64,13 @@ for (const kind of ['epoll', 'poll', 'select'] as const) {
       host.transport.end(host.slots[1] ?? -1)
       await eventually('empty', () => transport.counters.connections === 0)
       assert.equal(transport.counters.keptBytes, 0)
+    })
+
+    it('counts the refused that linger, and lets go of them when descriptors run out', async (context) => {
+      const child = startTransportChild(context, undefined, kind, 'linger', 64)
+      assert.equal(await child.report(), 'lingering 5')
+      assert.equal(await child.report(), 'opened 2, lingering 0')
+      assert.equal(await child.ended(), 0)
     })
 
     it('keeps copies within bounds, and counts them back', async (context) => {

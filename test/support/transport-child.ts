@@ -74,6 +74,35 @@ async function exhaust(kind: TransportKind): Promise<void> {
   leave()
 }
 
+/** Refused clients linger; with no descriptor left, their ends are given to a client for which there is room again. */
+async function linger(kind: TransportKind): Promise<void> {
+  const host = new TransportHost(kind, ECHO, { maxConnections: 1 })
+  await listen(host)
+  const first = new Client({ port: host.port })
+  await eventually('one is taken in', () => host.open.size === 1)
+  const refused = Array.from({ length: 5 }, () => new Client({ port: host.port }))
+  await eventually('the others are refused', () => refused.every((one) => one.ended))
+  const { transport } = host
+  if (!(transport instanceof NativeTransport)) throw new Error('only the native one counts')
+  report(`lingering ${transport.counters.lingering}`)
+  first.socket.destroy()
+  await eventually('there is room', () => host.open.size === 0)
+  const taken: number[] = []
+  try {
+    for (;;) taken.push(openSync('/dev/null', 'r'))
+  } catch {
+    // One for the client's end, none for the other.
+    closeSync(taken.pop() ?? -1)
+  }
+  const next = new Client({ host: '127.0.0.1', port: host.port })
+  await eventually('the next is taken in', () => host.open.size === 1)
+  report(`opened ${host.slots.length}, lingering ${transport.counters.lingering}`)
+  for (const one of [...refused, next]) one.socket.destroy()
+  for (const descriptor of taken) closeSync(descriptor)
+  transport.close()
+  leave()
+}
+
 /** Each of the first events throws; the exception comes out at the top, and the others of the batch are not lost. */
 async function throwing(kind: TransportKind): Promise<void> {
   const caught: string[] = []
@@ -158,6 +187,8 @@ async function main(): Promise<void> {
       return idle(kind)
     case 'exhaust':
       return exhaust(kind)
+    case 'linger':
+      return linger(kind)
     case 'throw':
       return throwing(kind)
     case 'unheard':
