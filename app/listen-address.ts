@@ -19,26 +19,29 @@ export function inheritedDescriptors(environment: Readonly<Record<string, string
 
 /** Listens on what this process has inherited, else where the configuration says. Returns the addresses. */
 export async function listenOnAll(
-  transport: Pick<Transport, 'listen' | 'adopt'>,
-  config: Pick<Config, 'httpAddress' | 'httpPort'>,
+  transport: Pick<Transport, 'listen' | 'listenUnix' | 'adopt'>,
+  config: Pick<Config, 'httpAddress' | 'httpPort' | 'httpSocket' | 'httpSocketMode'>,
   inherited: readonly number[],
 ): Promise<ListenAddress[]> {
-  if (inherited.length === 0) return [await listenAsConfigured(transport, config)]
-  return Promise.all(inherited.map((descriptor) => transport.adopt(descriptor)))
+  if (inherited.length > 0) return Promise.all(inherited.map((descriptor) => transport.adopt(descriptor)))
+  const { httpAddress, httpPort, httpSocket, httpSocketMode } = config
+  if (httpSocket === '') return listenOnPort(transport, httpAddress, httpPort)
+  const socket = await transport.listenUnix(httpSocket, Number.parseInt(httpSocketMode, 8))
+  return httpAddress.length === 0 ? [socket] : [...(await listenOnPort(transport, httpAddress, httpPort)), socket]
 }
 
-/** Listens where the configuration says; without an address on all of the machine, IPv6 and IPv4, or IPv4 alone where there is no IPv6. */
-export async function listenAsConfigured(
-  transport: Pick<Transport, 'listen'>,
-  config: Pick<Config, 'httpAddress' | 'httpPort'>,
-): Promise<ListenAddress> {
-  const port = config.httpPort
-  if (config.httpAddress !== '') return transport.listen({ host: config.httpAddress, port })
+/** Listens on each host; without any on all of the machine, IPv6 and IPv4, or IPv4 alone where there is no IPv6. */
+export async function listenOnPort(transport: Pick<Transport, 'listen'>, hosts: readonly string[], port: number): Promise<ListenAddress[]> {
+  if (hosts.length > 0) {
+    const addresses: ListenAddress[] = []
+    for (const host of hosts) addresses.push(await transport.listen({ host, port }))
+    return addresses
+  }
   try {
-    return await transport.listen({ host: ALL_IPV6, port })
+    return [await transport.listen({ host: ALL_IPV6, port })]
   } catch (error) {
     if (!(error instanceof NppError && NO_IPV6.has(errnoOf(error.cause)))) throw error
-    return transport.listen({ host: ALL_IPV4, port })
+    return [await transport.listen({ host: ALL_IPV4, port })]
   }
 }
 

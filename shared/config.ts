@@ -15,7 +15,10 @@ const POLLINGS = ['epoll', 'poll', 'select'] as const
 /** The configuration of one instance. Times are in seconds, as in Node++, and may have decimals. */
 export interface Config {
   readonly httpPort: number
-  readonly httpAddress: string
+  readonly httpAddress: readonly string[]
+  readonly httpSocket: string
+  /** In octal digits. */
+  readonly httpSocketMode: string
   readonly transport: (typeof TRANSPORTS)[number]
   readonly polling: (typeof POLLINGS)[number]
   readonly maxConnections: number
@@ -82,16 +85,38 @@ const instanceId: Kind<string> = {
   parse: (text) => (/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/.test(text) ? text : undefined),
 }
 
-const address: Kind<string> = {
-  allowed: 'an IPv4 or IPv6 address of this machine, for example 127.0.0.1 or ::1',
-  parse: (text) => (isIP(text) === 0 ? undefined : text),
+/** RFC 1123 §2.1; a last label of digits alone would be a mistyped address. */
+const HOST_NAME = /^(?!.*(?:^|\.)\d+$)[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*$/
+
+const addresses: Kind<readonly string[]> = {
+  allowed: 'addresses or names of this machine with commas between them, for example 127.0.0.1, ::1',
+  parse: (text) => {
+    const list = text.split(',').map((word) => word.trim())
+    return list.every((word) => isIP(word) !== 0 || HOST_NAME.test(word)) ? list : undefined
+  },
+}
+
+const absolutePath: Kind<string> = {
+  allowed: 'an absolute path',
+  parse: (text) => (text.startsWith('/') && !text.includes('\0') ? text : undefined),
+}
+
+const fileMode: Kind<string> = {
+  allowed: 'three octal digits, with or without a 0 before them',
+  parse: (text) => (/^0?[0-7]{3}$/.test(text) ? text : undefined),
 }
 
 type Settings = { readonly [K in ConfigKey]: Setting<Config[K]> }
 
 const SETTINGS: Settings = {
   httpPort: { ...whole(0, 65535, '0 picks a free one'), initial: 8080, about: 'Port of HTTP.' },
-  httpAddress: { ...address, initial: '', about: 'Address to listen on; without it :: , or 0.0.0.0 where there is no IPv6.' },
+  httpAddress: {
+    ...addresses,
+    initial: [],
+    about: 'Addresses to listen on; without them :: , or 0.0.0.0 where there is no IPv6, or httpSocket alone.',
+  },
+  httpSocket: { ...absolutePath, initial: '', about: 'Unix socket to listen on, beside the addresses of httpAddress.' },
+  httpSocketMode: { ...fileMode, initial: '0660', about: 'Mode of the socket file: who may connect needs to write to it.' },
   transport: { ...oneOf(TRANSPORTS), initial: 'node', about: "Socket layer: node:net, or npp's own, which is faster and new." },
   polling: {
     ...oneOf(POLLINGS),
@@ -205,6 +230,8 @@ export function loadConfig(sources: ConfigSources): Config {
   return {
     httpPort: value('httpPort'),
     httpAddress: value('httpAddress'),
+    httpSocket: value('httpSocket'),
+    httpSocketMode: value('httpSocketMode'),
     transport: value('transport'),
     polling: value('polling'),
     maxConnections: value('maxConnections'),

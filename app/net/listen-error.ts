@@ -1,5 +1,21 @@
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { NppError, errnoOf, messageOf } from '../../shared/errors.ts'
 import type { ListenAddress } from './transport.ts'
+
+/** unix(7): sun_path has 108 bytes, the last a zero. */
+const SOCKET_PATH_BYTES = 107
+
+/** Throws NPP_LISTEN_FAILED for a path that the system would cut short or refuse without a reason that helps. */
+export function checkSocketPath(path: string): void {
+  const bytes = Buffer.byteLength(path)
+  if (bytes > SOCKET_PATH_BYTES)
+    throw new NppError(
+      'NPP_LISTEN_FAILED',
+      `cannot listen on ${path}: the path of a Unix socket has ${SOCKET_PATH_BYTES} bytes at the most, this one ${bytes}`,
+    )
+  if (!existsSync(dirname(path))) throw new NppError('NPP_LISTEN_FAILED', `cannot listen on ${path}: there is no folder ${dirname(path)}`)
+}
 
 /** What a failed listen says, whichever transport it was. */
 export function listenError(cause: unknown, { host, port }: ListenAddress): NppError {

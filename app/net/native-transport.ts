@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import { NetCommand, NetEvent, NetLayout, NetSent, openNet, type NetCounters, type NetHandle } from '../../native/index.ts'
 import { Limits } from '../../shared/limits.ts'
-import { listenError } from './listen-error.ts'
+import { checkSocketPath, listenError } from './listen-error.ts'
 import { BACKLOG, type ListenAddress, type Transport, type TransportEvents, type TransportOptions } from './transport.ts'
 
 /** What a slot is, as bits. Without Open it is free. */
@@ -111,6 +111,7 @@ export class NativeTransport implements Transport {
   }
 
   async listenUnix(path: string, mode: number): Promise<ListenAddress> {
+    checkSocketPath(path)
     try {
       return this.#net.listenUnix(path, mode, BACKLOG)
     } catch (error) {

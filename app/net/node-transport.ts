@@ -1,7 +1,7 @@
 import { chmodSync } from 'node:fs'
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net'
 import { Limits } from '../../shared/limits.ts'
-import { listenError } from './listen-error.ts'
+import { checkSocketPath, listenError } from './listen-error.ts'
 import { removeStaleSocket } from './stale-socket.ts'
 import { BACKLOG, type ListenAddress, type Transport, type TransportEvents, type TransportOptions } from './transport.ts'
 
@@ -45,6 +45,7 @@ export class NodeTransport implements Transport {
 
   async listenUnix(path: string, mode: number): Promise<ListenAddress> {
     const address = { host: path, port: 0 }
+    checkSocketPath(path)
     await removeStaleSocket(path)
     // Between bind and chmod the file is open to nobody: bind, within #open, gives it the mode that the umask leaves.
     const before = process.umask(0o777)

@@ -568,6 +568,29 @@ export function transportContract(kind: TransportKind): void {
       assert.ok(statSync(file).isFile())
     })
 
+    it('says what is wrong with the path of a Unix socket', async (context) => {
+      const { transport } = new TransportHost(kind, {})
+      context.after(() => transport.close())
+      const inside = folder(context)
+      const long = join(inside, 'x'.repeat(107 - inside.length))
+      await assert.rejects(transport.listenUnix(long, 0o600), {
+        code: 'NPP_LISTEN_FAILED',
+        message: `cannot listen on ${long}: the path of a Unix socket has 107 bytes at the most, this one 108`,
+      })
+      await transport.listenUnix(long.slice(0, -1), 0o600)
+      const nowhere = join(inside, 'nowhere', 'npp.sock')
+      await assert.rejects(transport.listenUnix(nowhere, 0o600), {
+        code: 'NPP_LISTEN_FAILED',
+        message: `cannot listen on ${nowhere}: there is no folder ${join(inside, 'nowhere')}`,
+      })
+      const child = startTransportChild(context, undefined, kind, 'no-permission')
+      assert.match(
+        await child.report(),
+        /^NPP_PORT_PERMISSION no permission to listen on \/.*: the user needs write permission in its folder$/,
+      )
+      assert.equal(await child.ended(), 0)
+    })
+
     it('listens on a descriptor that it has inherited', async (context) => {
       const server: Server = createServer()
       await new Promise<void>((resolve) => {

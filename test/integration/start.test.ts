@@ -7,29 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { eventually } from '../support/eventually.ts'
-import { NPP, ROOT, SITES, WELCOME, environment, freshInstanceId, queuesOf, startInstance } from '../support/instance.ts'
+import { NPP, ROOT, SITES, WELCOME, environment, freshInstanceId, queuesOf, runToEnd, startInstance } from '../support/instance.ts'
 
 const FAULTS = `${SITES}faults`
-const NOBODY = 65534
-
-interface Ended {
-  readonly status: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** Runs npp to its end, which must come: these are starts that fail. */
-function runToEnd(args: readonly string[], settings: Readonly<Record<string, string>> = {}, prefix: readonly string[] = []): Ended {
-  const [program = process.execPath, ...rest] = [...prefix, process.execPath, NPP, ...args]
-  const asNobody = settings['TEST_USER'] === 'nobody' && process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
-  const { status, stdout, stderr } = spawnSync(program, rest, {
-    encoding: 'utf8',
-    env: environment(settings),
-    timeout: 30_000,
-    ...asNobody,
-  })
-  return { status, stdout, stderr }
-}
 
 /** A folder that is gone after the test. */
 function temporaryFolder(context: { after(cleanUp: () => void): void }): string {

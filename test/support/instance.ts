@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -128,6 +128,27 @@ export async function startInstance(
     await instance.stop('SIGKILL')
     throw error
   }
+}
+
+const NOBODY = 65534
+
+export interface Ended {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs npp to its end, which must come: these are starts that fail. */
+export function runToEnd(args: readonly string[], settings: Readonly<Record<string, string>> = {}, prefix: readonly string[] = []): Ended {
+  const [program = process.execPath, ...rest] = [...prefix, process.execPath, NPP, ...args]
+  const asNobody = settings['TEST_USER'] === 'nobody' && process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
+  const { status, stdout, stderr } = spawnSync(program, rest, {
+    encoding: 'utf8',
+    env: environment(settings),
+    timeout: 30_000,
+    ...asNobody,
+  })
+  return { status, stdout, stderr }
 }
 
 /** Names of the queues of an instance that exist. Asked of the kernel: /dev/mqueue is not mounted everywhere. */

@@ -1,10 +1,14 @@
 // A process of its own for the transport tests: node transport-child.js <kind> <role>. It reports lines through process.send.
-import { closeSync, openSync } from 'node:fs'
+import { chmodSync, closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NativeTransport } from '../../app/net/native-transport.ts'
 import { messageOf, NppError } from '../../shared/errors.ts'
 import { eventually } from './eventually.ts'
 import { Client, isTransportKind, TransportHost, type Hooks, type TransportKind } from './transport-host.ts'
+
+const NOBODY = 65534
 
 function report(line: string): void {
   process.send?.(line)
@@ -154,6 +158,24 @@ async function adopt(kind: TransportKind): Promise<void> {
   leave()
 }
 
+/** Listens on a Unix socket in a folder that this user may not write to. */
+async function noPermission(kind: TransportKind): Promise<void> {
+  const { transport } = new TransportHost(kind, {})
+  const folder = mkdtempSync(join(tmpdir(), 'npp-'))
+  try {
+    chmodSync(folder, 0o555)
+    if (process.getuid?.() === 0) process.seteuid?.(NOBODY)
+    await transport
+      .listenUnix(join(folder, 'npp.sock'), 0o600)
+      .catch((error: unknown) => report(error instanceof NppError ? `${error.code} ${error.message}` : messageOf(error)))
+  } finally {
+    if (process.geteuid?.() === NOBODY) process.seteuid?.(0)
+    rmSync(folder, { recursive: true })
+  }
+  transport.close()
+  leave()
+}
+
 /** With descriptors up to FD_SETSIZE in use, select takes no further ones, and says so. */
 async function beyondSelect(): Promise<void> {
   const host = new TransportHost('select', ECHO)
@@ -197,6 +219,8 @@ async function main(): Promise<void> {
       return adopt(kind)
     case 'beyond-select':
       return beyondSelect()
+    case 'no-permission':
+      return noPermission(kind)
     case 'ends':
       return ends(kind)
     default:

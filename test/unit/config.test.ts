@@ -83,11 +83,29 @@ const KINDS: readonly (readonly [ConfigKey, readonly (readonly [string, Config[C
   [
     'httpAddress',
     [
-      ['127.0.0.1', '127.0.0.1'],
-      ['::', '::'],
-      ['fe80::1%eth0', 'fe80::1%eth0'],
+      ['127.0.0.1', ['127.0.0.1']],
+      ['::', ['::']],
+      ['fe80::1%eth0', ['fe80::1%eth0']],
+      ['localhost', ['localhost']],
+      ['127.0.0.1, ::1,a-b.example', ['127.0.0.1', '::1', 'a-b.example']],
     ],
-    ['', 'localhost', '1.2.3', '1.2.3.4.5', '256.1.1.1', ':::', '[::1]', 'a b'],
+    ['', '1.2.3', '1.2.3.4.5', '256.1.1.1', ':::', '[::1]', 'a b', '127.0.0.1,', ',', '-a', 'a..b'],
+  ],
+  [
+    'httpSocket',
+    [
+      ['/run/npp.sock', '/run/npp.sock'],
+      ['/a b', '/a b'],
+    ],
+    ['', 'npp.sock', './npp.sock'],
+  ],
+  [
+    'httpSocketMode',
+    [
+      ['0660', '0660'],
+      ['600', '600'],
+    ],
+    ['', '8', '0o660', '1777', '66', '0999', 'rw'],
   ],
   [
     'logLevel',
@@ -243,9 +261,9 @@ describe('the key', () => {
   for (const [key, good, bad] of KINDS) {
     it(`${key} takes ${good.map(([text]) => text.slice(0, 20)).join(', ')} from any place`, (context) => {
       for (const [text, value] of good) {
-        assert.equal(load(context, { file: `${key} = ${text}` }).config[key], value)
-        assert.equal(load(context, { environment: { [environmentNameOf(key)]: text } }).config[key], value)
-        assert.equal(load(context, { flags: [[flagNameOf(key), text]] }).config[key], value)
+        assert.deepEqual(load(context, { file: `${key} = ${text}` }).config[key], value)
+        assert.deepEqual(load(context, { environment: { [environmentNameOf(key)]: text } }).config[key], value)
+        assert.deepEqual(load(context, { flags: [[flagNameOf(key), text]] }).config[key], value)
       }
     })
 
