@@ -1,10 +1,10 @@
 import { lookup } from 'node:dns/promises'
-import { isIP } from 'node:net'
+import { isIP, Socket } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import { NetCommand, NetEvent, NetLayout, NetSent, openNet, type NetCounters, type NetHandle } from '../../native/index.ts'
 import { Limits } from '../../shared/limits.ts'
 import { checkSocketPath, listenError } from './listen-error.ts'
-import { BACKLOG, type ListenAddress, type Transport, type TransportEvents, type TransportOptions } from './transport.ts'
+import { BACKLOG, type Detached, type ListenAddress, type Transport, type TransportEvents, type TransportOptions } from './transport.ts'
 
 /** What a slot is, as bits. Without Open it is free. */
 const Is = {
@@ -149,7 +149,6 @@ export class NativeTransport implements Transport {
     return this.#isHeard(slot) ? this.#net.unsent(slot) : 0
   }
 
-  /** Sends `length` bytes of an open file from `offset` on, behind what was written. As `write`: false while the file must stay open. */
   sendFile(slot: number, descriptor: number, offset: number, length: number): boolean {
     if (!this.#isWritable(slot)) return true
     this.#flush()
@@ -187,13 +186,9 @@ export class NativeTransport implements Transport {
     return (this.#addresses[slot] ??= this.#net.peer(slot))
   }
 
-  /**
-   * Hands the descriptor over, with what was read of it and not told yet; from here on it is the caller's to close. `closed` is told later, as
-   * the slot is free. Undefined for a connection that is gone or whose output has not all left: `drained` tells when it has.
-   */
-  detach(slot: number): { readonly descriptor: number; readonly unread: Buffer } | undefined {
+  detach(slot: number): Detached | undefined {
     this.#flush()
-    const descriptor = this.#isHeard(slot) ? this.#net.detach(slot) : -1
+    const descriptor = this.#isWritable(slot) ? this.#net.detach(slot) : -1
     if (descriptor < 0) return undefined
     const unread = [this.#withheld.get(slot)?.bytes ?? NOTHING]
     for (let at = this.#at; at < this.#eventsEnd; at += EVENT) {
@@ -204,7 +199,8 @@ export class NativeTransport implements Transport {
     this.#states[slot]! |= Is.Closing
     this.#closing.push(slot)
     this.#schedule()
-    return { descriptor, unread: Buffer.concat(unread) }
+    const socket = new Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true })
+    return { socket: socket.pause(), unread: Buffer.concat(unread) }
   }
 
   stopListening(): void {

@@ -1,3 +1,5 @@
+import type { Socket } from 'node:net'
+
 /**
  * Bytes in and bytes out, and nothing of what they mean. A connection is named by its slot, a small number that is used again after `closed`;
  * whoever comes back later must know by a generation of its own whether the slot is still the same connection.
@@ -31,6 +33,18 @@ export interface Transport {
    */
   write(slot: number, bytes: Buffer, start: number, end: number): boolean
 
+  /**
+   * Sends `length` bytes of an open file from `offset` on, behind what was written. As `write`: false while the transport needs the file. The
+   * descriptor stays the caller's, who may close it after true, `drained` or `closed`. A file that is shorter than that closes the connection.
+   */
+  sendFile(slot: number, descriptor: number, offset: number, length: number): boolean
+
+  /**
+   * Hands the connection over. `closed` is told later, as the slot is free then. Undefined, and nothing done, for a connection that is gone,
+   * whose side was ended, or whose output has not all left: `drained` tells when it has.
+   */
+  detach(slot: number): Detached | undefined
+
   /** Bytes that were written and have not left yet. It falls while a slow reader takes some. */
   unsent(slot: number): number
 
@@ -52,6 +66,14 @@ export interface Transport {
 
   /** Stops listening, cuts off what is open, and gives everything back. Nothing is told after it. Closing twice does nothing. */
   close(): void
+}
+
+/** A connection that is its new owner's. */
+export interface Detached {
+  /** Paused and half-open: who has its listeners in place, one for 'error' among them, calls `resume`. */
+  readonly socket: Socket
+  /** What was read and not told yet. */
+  readonly unread: Buffer
 }
 
 export interface TransportOptions {

@@ -13,6 +13,7 @@ import {
   client,
   listening,
   makeTransport,
+  pattern,
   REFUSED,
   TransportHost,
   turns,
@@ -35,13 +36,6 @@ function isNative(kind: TransportKind): boolean {
 
 function descriptors(): number {
   return readdirSync('/proc/self/fd').length
-}
-
-/** Bytes that tell their place, so that one lost or doubled shows. */
-function pattern(length: number): Buffer {
-  const bytes = Buffer.allocUnsafe(length)
-  for (let at = 0; at < length; at++) bytes[at] = (at * 31 + (at >> 8) * 17 + (at >> 16)) & 0xff
-  return bytes
 }
 
 function folder(context: TestContext): string {

@@ -1,34 +1,22 @@
 import assert from 'node:assert/strict'
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
-import { Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { TestContext } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { openNet } from '../../native/index.ts'
 import { NativeTransport } from '../../app/net/native-transport.ts'
 import { eventually } from '../support/eventually.ts'
 import { startTransportChild } from '../support/transport-child-process.ts'
 import { client, listening, TRANSPORTS, turns, type TransportHost } from '../support/transport-host.ts'
+import { handoverContract } from './transport-handover.contract.ts'
 import { transportContract } from './transport.contract.ts'
 
-for (const kind of TRANSPORTS) transportContract(kind)
+for (const kind of TRANSPORTS) {
+  transportContract(kind)
+  handoverContract(kind)
+}
 
 function native(host: TransportHost): NativeTransport {
   if (host.transport instanceof NativeTransport) return host.transport
   throw new Error('not a native transport')
-}
-
-function file(context: TestContext, length: number): number {
-  const path = mkdtempSync(join(tmpdir(), 'npp-'))
-  const descriptor = openSync(join(path, 'file'), 'w+')
-  rmSync(path, { recursive: true })
-  ftruncateSync(descriptor, length)
-  writeSync(descriptor, 'begin', 0)
-  writeSync(descriptor, 'end', length - 3)
-  context.after(() => closeSync(descriptor))
-  return descriptor
 }
 
 for (const kind of ['epoll', 'poll', 'select'] as const) {
@@ -88,98 +76,6 @@ for (const kind of ['epoll', 'poll', 'select'] as const) {
       one.socket.resume()
       await eventually('all', () => one.bytes === written * piece.byteLength)
       await eventually('nothing kept', () => transport.counters.keptBytes === 0 && transport.counters.heldBuffers === 0)
-    })
-
-    it('sends 50 MB of a file to a slow reader, between other bytes', async (context) => {
-      const length = 50 * 1024 * 1024
-      const descriptor = file(context, length)
-      const host = await listening(context, kind, {
-        received: (transport, slot) => {
-          transport.write(slot, Buffer.from('head '), 0, 5)
-          assert.equal(native(host).sendFile(slot, descriptor, 0, length), false)
-          transport.write(slot, Buffer.from(' tail'), 0, 5)
-        },
-      })
-      const one = await client(context, { port: host.port })
-      let bytes = 0
-      let first = ''
-      let last = ''
-      one.socket.removeAllListeners('data').on('data', (chunk: Buffer) => {
-        bytes += chunk.byteLength
-        if (first.length < 10) first += chunk.toString('latin1')
-        last = (last + chunk.toString('latin1')).slice(-8)
-        one.socket.pause()
-        setImmediate(() => one.socket.resume())
-      })
-      one.socket.write('go')
-      await eventually('all of the file', () => bytes === length + 10, 30_000)
-      assert.equal(first.slice(0, 10), 'head begin')
-      assert.equal(last, 'end tail')
-      await eventually('drained', () => host.count('drained') > 0)
-      assert.equal(native(host).counters.heldBuffers, 0)
-    })
-
-    it('cuts a connection off where a file is shorter than was said', async (context) => {
-      const descriptor = file(context, 1000)
-      const host = await listening(context, kind, { received: (_, slot) => native(host).sendFile(slot, descriptor, 500, 1000) })
-      const one = await client(context, { port: host.port })
-      one.socket.write('go')
-      await eventually('closed', () => host.count('closed') === 1)
-    })
-
-    it('hands a connection over with what was not told yet', async (context) => {
-      const taken: Socket[] = []
-      const host = await listening(context, kind, {
-        received: (_, slot, bytes) => {
-          if (taken.length > 0) return
-          const found = native(host).detach(slot)
-          assert.ok(found !== undefined)
-          const socket = new Socket({ fd: found.descriptor, readable: true, writable: true })
-          taken.push(socket)
-          socket.write(`${bytes.toString()}|${found.unread.toString()}|`)
-          socket.on('data', (chunk: Buffer) => socket.write(chunk))
-          socket.on('end', () => socket.end())
-          context.after(() => socket.destroy())
-        },
-      })
-      const one = await client(context, { port: host.port })
-      one.socket.write('upgrade')
-      await one.says('upgrade||')
-      one.socket.write('beyond')
-      await one.says('upgrade||beyond')
-      assert.equal(host.open.size, 0)
-      assert.equal(native(host).counters.connections, 0)
-      const next = await client(context, { port: host.port })
-      next.socket.write('served')
-      await eventually('the slot is used again', () => host.receivedBytes > 7)
-      one.socket.end()
-      await eventually('the other end follows', () => one.ended)
-    })
-
-    it('hands over what a pause kept back, and not while output waits', async (context) => {
-      let unread: string | undefined
-      const big = Buffer.alloc(8 * 1024 * 1024)
-      const host = await listening(context, kind, {
-        received: (transport, slot) => {
-          const other = host.slots.find((each) => each !== slot) ?? -1
-          transport.pause(other)
-          setImmediate(() => {
-            const found = native(host).detach(other)
-            if (found === undefined) return
-            unread = found.unread.toString()
-            closeSync(found.descriptor)
-            transport.write(slot, big, 0, big.byteLength)
-            assert.equal(native(host).detach(slot), undefined)
-          })
-        },
-      })
-      const clients = [await client(context, { port: host.port }), await client(context, { port: host.port })]
-      await eventually('opened', () => host.open.size === 2)
-      for (const one of clients) one.socket.write('both')
-      for (const one of clients) one.socket.pause()
-      await eventually('detached', () => unread !== undefined)
-      // Both were read in one batch, or the second not at all: then its bytes still wait in the socket.
-      assert.ok(unread === 'both' || unread === '', unread)
     })
 
     it('neither spins nor stops for good when descriptors run out', async (context) => {

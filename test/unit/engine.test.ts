@@ -43,6 +43,12 @@ class FakeTransport implements Transport {
     return this.takes
   }
 
+  sendFile(): boolean {
+    return true
+  }
+
+  detach(): undefined {}
+
   unsent(): number {
     return this.waiting
   }
