@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { ownInstance, type OwnedInstance } from '../ipc/instance.ts'
 import { createSystemClock, type Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config.ts'
@@ -13,6 +14,7 @@ import { REFUSAL } from './http/refusal.ts'
 import { inheritedDescriptors, listenOnAll, urlOf } from './listen-address.ts'
 import { NativeTransport } from './net/native-transport.ts'
 import { NodeTransport } from './net/node-transport.ts'
+import { selectWarning } from './net/select-limit.ts'
 import type { Transport, TransportEvents } from './net/transport.ts'
 import { routeList } from './route/route-list.ts'
 import { Router } from './route/router.ts'
@@ -118,6 +120,8 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
   events.start()
   closers.add(() => events.stop())
   for (const address of addresses) announce(urlOf(address), instanceId, log)
+  const warning = selectWarning(config, readdirSync('/proc/self/fd').length)
+  if (warning !== '') log.warn({}, warning)
   // pm2 with wait_ready counts the process as online from here on.
   process.send?.('ready')
 }

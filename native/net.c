@@ -422,7 +422,13 @@ static napi_value construct(napi_env env, napi_callback_info info) {
     npp_table_close(&net->table);
     free(net->refusal);
     free(net);
-    return throw_errno(env, -failed, "epoll_create");
+    if (failed != -ERANGE) return throw_errno(env, -failed, kinds[(size_t)polling] == &npp_poller_epoll ? "epoll_create" : "eventfd");
+    char message[160];
+    (void)snprintf(message, sizeof message,
+                   "select watches descriptors below %d (FD_SETSIZE), and this process has all of them in use; set polling to epoll or poll",
+                   kinds[(size_t)polling]->descriptor_limit);
+    napi_throw_error(env, "EMFILE", message);
+    return NULL;
   }
   if (length > 0) memcpy(net->refusal, refusal, length);
   npp_net_open_spare(net);

@@ -74,7 +74,7 @@ int npp_thread_open(struct npp_thread_poller *poller, uv_loop_t *loop) {
   poller->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   int failed = poller->bell < 0 ? -errno : 0;
   int limit = poller->base.kind->descriptor_limit;
-  if (failed == 0 && limit != 0 && poller->bell >= limit) failed = -EMFILE;
+  if (failed == 0 && limit != 0 && poller->bell >= limit) failed = -ERANGE;
   if (failed == 0) failed = uv_async_init(loop, poller->handle, on_told);
   if (failed < 0) {
     if (poller->bell >= 0) (void)close(poller->bell);

@@ -43,6 +43,7 @@ struct npp_poller_kind {
   int descriptor_limit;
   /* READ is told once for what has arrived: who leaves some of it unread says so by `change`, also to the same interest. */
   bool tells_once;
+  /* -ERANGE where the process has as many descriptors open that the poller's own is beyond the limit. */
   int (*open)(uv_loop_t *loop, const struct npp_poller_owner *owner, struct npp_poller **out);
   int (*add)(struct npp_poller *poller, int descriptor, uint64_t key, unsigned int interest);
   int (*change)(struct npp_poller *poller, int descriptor, uint64_t key, unsigned int interest);

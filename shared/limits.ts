@@ -29,6 +29,8 @@ export const Limits = {
   // Sockets.
   /** bytes of one write that are copied into the arena of the turn; a larger one is sent from where it lies */
   copiedWriteBytes: 64 * 1024,
+  /** descriptors that select(2) can watch: FD_SETSIZE of the C library */
+  selectDescriptors: 1024,
   /** bytes of a file that are read at once where the kernel does not send it by itself */
   fileChunkBytes: 256 * 1024,
   /** refused connections that are read from until they have taken their refusal in; as in native/net-state.h */

@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { isIP, Socket } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import { NetCommand, NetEvent, NetLayout, NetSent, openNet, type NetCounters, type NetHandle } from '../../native/index.ts'
+import { messageOf, NppError } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
 import { checkSocketPath, listenError } from './listen-error.ts'
 import { BACKLOG, type Detached, type ListenAddress, type Transport, type TransportEvents, type TransportOptions } from './transport.ts'
@@ -74,11 +75,15 @@ export class NativeTransport implements Transport {
   #sweep: NodeJS.Timeout | undefined
   #isClosed = false
 
-  /** Throws NPP_NET_ARGUMENT, NPP_NATIVE_MISSING or the error of the system. */
+  /** Throws NPP_NET_ARGUMENT, NPP_NATIVE_MISSING, or NPP_LISTEN_FAILED where the system has no room for it. */
   constructor(events: TransportEvents, options: NativeTransportOptions) {
     const { polling, maxConnections, refusal, maxBuffered } = options
     this.#events = events
-    this.#net = openNet({ polling, capacity: maxConnections, refusal, maxBuffered }, (count, again) => this.#batch(count, again))
+    try {
+      this.#net = openNet({ polling, capacity: maxConnections, refusal, maxBuffered }, (count, again) => this.#batch(count, again))
+    } catch (error) {
+      throw error instanceof NppError ? error : new NppError('NPP_LISTEN_FAILED', `cannot listen: ${messageOf(error)}`, { cause: error })
+    }
     this.#input = this.#net.arena
     this.#output = this.#net.output
     this.arena = this.#net.output.subarray(COPY_BYTES)

@@ -119,6 +119,10 @@ describe('select transport: its limit', () => {
       await child.report(),
       /select watches descriptors below 1024 \(FD_SETSIZE\), and the listener's is \d+; set polling to epoll or poll/,
     )
+    assert.equal(
+      await child.report(),
+      'NPP_LISTEN_FAILED cannot listen: select watches descriptors below 1024 (FD_SETSIZE), and this process has all of them in use; set polling to epoll or poll',
+    )
     assert.equal(await child.report(), '1')
     assert.equal(await child.ended(), 0)
   })

@@ -73,6 +73,14 @@ describe('npp start listens', () => {
     assert.equal(await instance.stop(), 0)
   })
 
+  test('with select, and warns of how many connections that holds', async (context) => {
+    const instance = await startInstance(WELCOME, { NPP_TRANSPORT: 'native', NPP_POLLING: 'select' })
+    context.after(() => instance.stop('SIGKILL'))
+    await eventually('it warns', () => instance.log.some(({ level, msg }) => level === 40 && /it holds \d+ connections/.test(String(msg))))
+    assert.equal(await hello({ host: '127.0.0.1', port: instance.port }), 'Hello World!')
+    assert.equal(await instance.stop(), 0)
+  })
+
   test('nowhere, with the reason, where a socket cannot be made', (context) => {
     const id = freshInstanceId()
     const path = join(folder(context), 'nowhere', 'npp.sock')

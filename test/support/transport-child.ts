@@ -186,6 +186,11 @@ async function beyondSelect(): Promise<void> {
   await eventually('the client is told', () => refused.ended || refused.closed)
   report(refused.text.split('\r\n')[0] ?? '')
   await host.transport.listen({ host: '127.0.0.1', port: 0 }).catch((error: unknown) => report(messageOf(error)))
+  try {
+    new TransportHost('select', ECHO).transport.close()
+  } catch (error) {
+    report(error instanceof NppError ? `${error.code} ${error.message}` : messageOf(error))
+  }
   for (const descriptor of taken) closeSync(descriptor)
   const { transport } = host
   report(transport instanceof NativeTransport ? String(transport.counters.refused) : '')
