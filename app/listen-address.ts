@@ -46,8 +46,8 @@ export async function listenOnPort(transport: Pick<Transport, 'listen'>, hosts: 
 }
 
 /** The address as a person would type it on this machine. */
-export function urlOf({ host, port }: ListenAddress): string {
+export function urlOf({ host, port }: ListenAddress, scheme: 'http' | 'https' = 'http'): string {
   if (host.startsWith('/')) return `http+unix://${encodeURIComponent(host)}`
-  if (host === ALL_IPV6 || host === ALL_IPV4) return `http://localhost:${port}`
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+  if (host === ALL_IPV6 || host === ALL_IPV4) return `${scheme}://localhost:${port}`
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

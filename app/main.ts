@@ -11,10 +11,12 @@ import type { App, AppContext } from './api.ts'
 import { Caller } from './call/caller.ts'
 import { Engine } from './engine.ts'
 import { REFUSAL } from './http/refusal.ts'
-import { inheritedDescriptors, listenOnAll, urlOf } from './listen-address.ts'
+import { inheritedDescriptors, listenOnAll, listenOnPort, urlOf } from './listen-address.ts'
+import { JoinedTransport } from './net/joined-transport.ts'
 import { NativeTransport } from './net/native-transport.ts'
 import { NodeTransport } from './net/node-transport.ts'
 import { selectWarning } from './net/select-limit.ts'
+import { openTlsTransport, readSecrets, type Secrets } from './net/tls-transport.ts'
 import type { Transport, TransportEvents } from './net/transport.ts'
 import { routeList } from './route/route-list.ts'
 import { Router } from './route/router.ts'
@@ -72,6 +74,7 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
   const clock = createSystemClock()
   if (site.stale.length > 0)
     log.warn({ stale: site.stale }, `built before its source was changed: ${site.stale.join(', ')}; build the site again`)
+  const secrets = readSecrets(config, site.folder)
   const app = await loadApp(site.app)
   const router = new Router()
   defineRoutes(app, router)
@@ -112,23 +115,40 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
   const events = new SiteEvents(app, context)
 
   const engine = new Engine({ config, router, caller, clock, wheel, log })
-  const transport = openTransport(engine, config)
+  const { transport, secure } = openTransports(engine, config, secrets, log)
   engine.attach(transport)
   closers.add(() => transport.close())
   const addresses = await listenOnAll(transport, config, inheritedDescriptors(process.env, process.pid))
+  const secureAddresses = secure === undefined ? [] : await listenOnPort(secure, config.httpAddress, config.httpsPort ?? 0)
   closers.add(() => engine.drain())
   events.start()
   closers.add(() => events.stop())
   for (const address of addresses) announce(urlOf(address), instanceId, log)
+  for (const address of secureAddresses) announce(urlOf(address, 'https'), instanceId, log)
   const warning = selectWarning(config, readdirSync('/proc/self/fd').length)
   if (warning !== '') log.warn({}, warning)
   // pm2 with wait_ready counts the process as online from here on.
   process.send?.('ready')
 }
 
-function openTransport(engine: TransportEvents, { transport, polling, maxConnections, maxBufferedPerConnection }: Config): Transport {
-  const options = { polling, maxConnections, refusal: REFUSAL, maxBuffered: maxBufferedPerConnection }
-  return transport === 'node' ? new NodeTransport(engine, options) : new NativeTransport(engine, options)
+interface OpenTransports {
+  /** The engine's. */
+  readonly transport: Transport
+  /** The part of it that speaks TLS. */
+  readonly secure: Transport | undefined
+}
+
+function openTransports(engine: TransportEvents, config: Config, secrets: Secrets | undefined, log: ProcessLog): OpenTransports {
+  const { polling, maxConnections, headerTimeout } = config
+  const options = { polling, maxConnections, refusal: REFUSAL, maxBuffered: config.maxBufferedPerConnection }
+  const openPlain = (events: TransportEvents): Transport =>
+    config.transport === 'node' ? new NodeTransport(events, options) : new NativeTransport(events, options)
+  if (secrets === undefined) return { transport: openPlain(engine), secure: undefined }
+  const handshakeFailed = (reason: string): void => log.debug({ reason }, 'a TLS handshake failed')
+  const joined = new JoinedTransport(engine, openPlain, (events, borrowed) =>
+    openTlsTransport(events, { ...options, secrets, handshakeTimeout: headerTimeout * 1000, handshakeFailed, borrowed }),
+  )
+  return { transport: joined, secure: joined.secure }
 }
 
 async function loadApp(path: string): Promise<App> {

@@ -16,6 +16,11 @@ const POLLINGS = ['epoll', 'poll', 'select'] as const
 export interface Config {
   readonly httpPort: number
   readonly httpAddress: readonly string[]
+  /** Undefined without HTTPS. */
+  readonly httpsPort: number | undefined
+  readonly certFile: string
+  readonly certChainFile: string
+  readonly keyFile: string
   readonly httpSocket: string
   /** In octal digits. */
   readonly httpSocketMode: string
@@ -101,6 +106,8 @@ const absolutePath: Kind<string> = {
   parse: (text) => (text.startsWith('/') && !text.includes('\0') ? text : undefined),
 }
 
+const path: Kind<string> = { allowed: 'a path', parse: (text) => (text === '' || text.includes('\0') ? undefined : text) }
+
 const fileMode: Kind<string> = {
   allowed: 'three octal digits, with or without a 0 before them',
   parse: (text) => (/^0?[0-7]{3}$/.test(text) ? text : undefined),
@@ -115,6 +122,18 @@ const SETTINGS: Settings = {
     initial: [],
     about: 'Addresses to listen on; without them :: , or 0.0.0.0 where there is no IPv6, or httpSocket alone.',
   },
+  httpsPort: {
+    ...whole(0, 65535, '0 picks a free one'),
+    initial: undefined,
+    about: 'Port of HTTPS, on the same addresses; without it there is none. It takes maxConnections connections of its own.',
+  },
+  certFile: { ...path, initial: '', about: "PEM file of the certificate, seen from the site's folder." },
+  certChainFile: {
+    ...path,
+    initial: '',
+    about: 'PEM file of the certificates between that one and its authority, where certFile holds it alone.',
+  },
+  keyFile: { ...path, initial: '', about: 'PEM file of the private key, without a passphrase.' },
   httpSocket: { ...absolutePath, initial: '', about: 'Unix socket to listen on, beside the addresses of httpAddress.' },
   httpSocketMode: { ...fileMode, initial: '0660', about: 'Mode of the socket file: who may connect needs to write to it.' },
   transport: { ...oneOf(TRANSPORTS), initial: 'node', about: "Socket layer: node:net, or npp's own, which is faster and new." },
@@ -183,7 +202,7 @@ export function flagNameOf(key: ConfigKey): string {
 /** What docs/CONFIG.md says of a key; a test compares the two. */
 export function describeSetting(key: ConfigKey): { initial: string; allowed: string; about: string } {
   const { initial, allowed, about } = SETTINGS[key]
-  return { initial: typeof initial === 'boolean' ? (initial ? '1' : '0') : String(initial), allowed, about }
+  return { initial: typeof initial === 'boolean' ? (initial ? '1' : '0') : String(initial ?? ''), allowed, about }
 }
 
 export interface ConfigSources {
@@ -230,6 +249,10 @@ export function loadConfig(sources: ConfigSources): Config {
   return {
     httpPort: value('httpPort'),
     httpAddress: value('httpAddress'),
+    httpsPort: value('httpsPort'),
+    certFile: value('certFile'),
+    certChainFile: value('certChainFile'),
+    keyFile: value('keyFile'),
     httpSocket: value('httpSocket'),
     httpSocketMode: value('httpSocketMode'),
     transport: value('transport'),

@@ -23,6 +23,7 @@ const ERRORS = {
   NPP_PORT_IN_USE: { status: 500, exit: 71, summary: 'Another process listens on the address.' },
   NPP_PORT_PERMISSION: { status: 500, exit: 77, summary: 'The user may not listen on the address.' },
   NPP_LISTEN_FAILED: { status: 500, exit: 71, summary: 'Listening on the address failed.' },
+  NPP_TLS_INVALID: { status: 500, exit: 78, summary: 'The key or the certificates of HTTPS are missing or do not fit.' },
   NPP_NET_ARGUMENT: { status: 500, exit: 70, summary: 'The socket layer was called with an argument that it cannot take.' },
   NPP_NET_CLOSED: { status: 500, exit: 70, summary: 'The socket layer was closed before this use.' },
   NPP_INSTANCE_RUNNING: { status: 500, exit: 75, summary: 'Another living npp_app owns the queues of this instance.' },

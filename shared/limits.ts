@@ -29,6 +29,8 @@ export const Limits = {
   // Sockets.
   /** bytes of one write that are copied into the arena of the turn; a larger one is sent from where it lies */
   copiedWriteBytes: 64 * 1024,
+  /** TLS connections in their handshake, beside those that maxConnections allows */
+  tlsHandshakes: 256,
   /** descriptors that select(2) can watch: FD_SETSIZE of the C library */
   selectDescriptors: 1024,
   /** bytes of a file that are read at once where the kernel does not send it by itself */

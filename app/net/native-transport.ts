@@ -208,6 +208,11 @@ export class NativeTransport implements Transport {
     return { socket: socket.pause(), unread: Buffer.concat(unread) }
   }
 
+  /** Has `turnEnded` told when this turn is over: somebody else has sent what was made in `arena`. */
+  endTurn(): void {
+    if (!this.#inBatch) this.#schedule()
+  }
+
   stopListening(): void {
     if (this.#isClosed) return
     clearTimeout(this.#retry)

@@ -13,11 +13,13 @@ export interface Wire {
   createServer(accept: (socket: Socket) => void): Server
   /**
    * True where a write is never through when it returns, as with TLS: then small ones are copied, so that the writer can go on with his
-   * buffer, and he is told `stalled` when they wait for longer than a turn.
+   * buffer, and he is told `stalled` when they wait for longer than a turn. Behind copiedWriteBytes of them he is told to wait at once.
    */
   readonly isDeferred: boolean
   /** Memory of another transport: what is written from it is copied, however large. */
   readonly borrowed?: Buffer | undefined
+  /** Cuts off what has not been handed to `accept` yet. */
+  close?(): void
 }
 
 const PLAIN: Wire = {
@@ -198,6 +200,7 @@ export class NodeTransport implements Transport {
   close(): void {
     this.#isClosed = true
     this.stopListening()
+    this.#wire.close?.()
     for (const socket of this.#refused) socket.destroy()
     for (const link of this.#links) link?.socket.destroy()
   }
@@ -260,23 +263,32 @@ export class NodeTransport implements Transport {
   #writeDeferred(slot: number, link: Link, part: Buffer, isBorrowed: boolean): boolean {
     const isCopy = isBorrowed || part.byteLength <= Limits.copiedWriteBytes
     const counted = isCopy ? part.byteLength : 0
-    if (this.#isTooMuch(link, counted)) return true
+    // Within a turn nothing has had the chance to leave: who was not told to wait is not to be blamed before its end.
+    if (link.isOwed) {
+      if (this.#isTooMuch(link, counted)) return true
+    } else link.waiting += counted
     const bytes = isCopy ? Buffer.from(part) : part
     if (link.isSending) link.queue.push({ bytes, counted })
     else link.socket.write(bytes, () => this.#left(slot, link, counted))
-    if (!isCopy) link.isOwed = true
-    else if (!link.isOwed) {
-      if (this.#deferred.length === 0) setImmediate(() => this.#lookAtDeferred())
-      this.#deferred.push(slot)
+    if (isBorrowed || (isCopy && link.waiting <= Limits.copiedWriteBytes)) {
+      if (!link.isOwed) this.#lookLater(slot)
+      return true
     }
-    return isCopy
+    link.isOwed = true
+    return false
   }
 
-  /** By now a write that its peer's kernel has room for is through; the others are told of. */
+  #lookLater(slot: number): void {
+    if (this.#deferred.length === 0) setImmediate(() => this.#lookAtDeferred())
+    this.#deferred.push(slot)
+  }
+
+  /** By now a write for which the kernel has room is through; the others are told of. */
   #lookAtDeferred(): void {
     for (const slot of this.#deferred.splice(0)) {
       const link = this.#links[slot]
       if (link === undefined || link.isOwed || link.waiting === 0 || link.socket.destroyed) continue
+      if (this.#isTooMuch(link, 0)) continue
       link.isOwed = true
       this.#events.stalled(slot)
     }

@@ -211,7 +211,7 @@ export function handoverContract(kind: TransportKind): void {
       one.chunks = []
       say(host, host.slots[0] ?? -1, 'afterwards')
       await one.says('afterwards')
-      one.socket.resetAndDestroy()
+      one.reset()
       await eventually('closed', () => host.open.size === 0)
       assertNothingHeld(host)
     })
@@ -274,7 +274,7 @@ export function handoverContract(kind: TransportKind): void {
       one.socket.write('go')
       await eventually('received', () => host.count('received') === 1)
       await turns(10)
-      one.socket.resetAndDestroy()
+      one.reset()
       await eventually('closed', () => host.open.size === 0)
       assertNothingHeld(host)
       assert.equal(host.transport.sendFile(host.slots[0] ?? -1, descriptor, 0, 1), true)

@@ -91,7 +91,7 @@ export function transportContract(kind: TransportKind): void {
       await clients[1]?.says(all('own'))
       await clients[2]?.says(all('other'))
       // One send a connection, however the writes were mixed: each arrives in one piece.
-      if (kind !== 'node' && process.env['NPP_TEST_FAULTS'] === undefined)
+      if (isNative(kind) && process.env['NPP_TEST_FAULTS'] === undefined)
         assert.deepEqual(
           clients.map((each) => each.chunks.length),
           [1, 1, 1],
@@ -377,10 +377,10 @@ export function transportContract(kind: TransportKind): void {
         current = await listening(context, kind, hooks)
         const one = await client(context, { port: current.port })
         await before(one, current)
-        one.socket.resetAndDestroy()
+        one.reset()
         const { open, slots } = current
         // node:net and select see the reset of a client that had ended its side at the next write only.
-        if ((kind === 'node' || kind === 'select') && stage === 'after its own end') {
+        if ((!isNative(kind) || kind === 'select') && stage === 'after its own end') {
           await turns(10)
           send(current, slots[0] ?? -1, 'too late')
         }
@@ -399,7 +399,7 @@ export function transportContract(kind: TransportKind): void {
         await eventually('echoed', () => clients.every((one) => one.bytes === 1))
         for (const [index, one] of clients.entries()) {
           if (index % 3 === 0) one.socket.end()
-          else if (index % 3 === 1) one.socket.resetAndDestroy()
+          else if (index % 3 === 1) one.reset()
           else one.socket.destroy()
         }
         await eventually('closed', () => host.open.size === 0 && clients.every((one) => one.closed))

@@ -44,7 +44,7 @@ for (const kind of ['epoll', 'poll', 'select'] as const) {
       const { lingering, ...counters } = transport.counters
       assert.deepEqual(counters, { connections: 3, highWater: 3, accepted: 3, refused: 1, keptBytes: 0, heldBuffers: 3 })
       assert.ok(lingering <= 1)
-      clients[0]?.socket.resetAndDestroy()
+      clients[0]?.reset()
       clients[1]?.socket.resume()
       transport.destroy(host.slots[2] ?? -1)
       await eventually('two gone, one drained', () => transport.counters.heldBuffers === 0 && transport.counters.connections === 1)

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { request, type RequestOptions } from 'node:http'
+import { request as requestSecure } from 'node:https'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
+import { CERTIFICATE, KEY, OTHER_KEY } from '../support/certificate.ts'
 import { eventually } from '../support/eventually.ts'
 import { freshInstanceId, queuesOf, runToEnd, SITES, startInstance, WELCOME } from '../support/instance.ts'
 
@@ -17,9 +19,10 @@ function folder(context: TestContext): string {
 }
 
 /** The body of the answer to GET /hello. */
-function hello(where: RequestOptions): Promise<string> {
+function hello(where: RequestOptions & { readonly ca?: string }): Promise<string> {
   return new Promise((resolve, reject) => {
-    request({ path: '/hello', agent: false, ...where }, (response) => {
+    const ask = where.ca === undefined ? request : requestSecure
+    ask({ path: '/hello', agent: false, ...where }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (part: string) => {
         text += part
@@ -71,6 +74,36 @@ describe('npp start listens', () => {
     )
     for (const { hostname, port } of urls) assert.equal(await hello({ host: hostname.replaceAll(/[[\]]/g, ''), port }), 'Hello World!')
     assert.equal(await instance.stop(), 0)
+  })
+
+  test('on a port of HTTPS beside that of HTTP', async (context) => {
+    const inside = folder(context)
+    writeFileSync(join(inside, 'cert.pem'), CERTIFICATE)
+    writeFileSync(join(inside, 'key.pem'), KEY)
+    const instance = await startInstance(WELCOME, {
+      NPP_HTTPS_PORT: '0',
+      NPP_CERT_FILE: join(inside, 'cert.pem'),
+      NPP_KEY_FILE: join(inside, 'key.pem'),
+    })
+    context.after(() => instance.stop('SIGKILL'))
+    await eventually('it says both', () => urlsOf(instance.stdout).length === 2)
+    const [http = '', https = ''] = urlsOf(instance.stdout)
+    assert.match(`${http} ${https}`, /^http:\/\/127\.0\.0\.1:\d+ https:\/\/127\.0\.0\.1:\d+$/)
+    assert.equal(await hello({ host: '127.0.0.1', port: new URL(http).port }), 'Hello World!')
+    assert.equal(await hello({ host: '127.0.0.1', port: new URL(https).port, ca: CERTIFICATE }), 'Hello World!')
+    assert.equal(await instance.stop(), 0)
+  })
+
+  test('not with a key that does not fit', (context) => {
+    const id = freshInstanceId()
+    const inside = folder(context)
+    writeFileSync(join(inside, 'cert.pem'), CERTIFICATE)
+    writeFileSync(join(inside, 'key.pem'), OTHER_KEY)
+    const files = { NPP_CERT_FILE: join(inside, 'cert.pem'), NPP_KEY_FILE: join(inside, 'key.pem') }
+    const { status, stderr } = runToEnd(['start', FAULTS], { NPP_ASYNC_ID: id, NPP_HTTPS_PORT: '0', ...files })
+    assert.equal(status, 78)
+    assert.match(stderr, /^npp: certFile = \S+ and keyFile = \S+ do not belong together \(NPP_TLS_INVALID\)\n$/)
+    assert.deepEqual(queuesOf(id), [])
   })
 
   test('with select, and warns of how many connections that holds', async (context) => {

@@ -125,7 +125,7 @@ async function throwing(kind: TransportKind): Promise<void> {
   await eventually('all are taken in', () => host.open.size === 8)
   for (const [index, one] of clients.entries()) one.socket.write(index % 2 === 0 ? 'throw' : 'calm')
   await eventually('all are answered', () => clients.every((one) => one.bytes > 0))
-  for (const one of clients) one.socket.resetAndDestroy()
+  for (const one of clients) one.reset()
   await eventually('all are told closed', () => host.open.size === 0)
   await eventually('all exceptions', () => caught.length === 12)
   report(

@@ -1,11 +1,14 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
+import { connect as connectTls } from 'node:tls'
 import { NativeTransport } from '../../app/net/native-transport.ts'
 import { NodeTransport } from '../../app/net/node-transport.ts'
+import { openTlsTransport } from '../../app/net/tls-transport.ts'
 import type { Transport, TransportEvents } from '../../app/net/transport.ts'
+import { CERTIFICATE, KEY } from './certificate.ts'
 import { eventually } from './eventually.ts'
 
-export const TRANSPORTS = ['node', 'epoll', 'poll', 'select'] as const
+export const TRANSPORTS = ['node', 'tls', 'epoll', 'poll', 'select'] as const
 export type TransportKind = (typeof TRANSPORTS)[number]
 
 export const REFUSED = 'HTTP/1.1 503 Service Unavailable\r\n\r\n'
@@ -13,6 +16,9 @@ export const REFUSED = 'HTTP/1.1 503 Service Unavailable\r\n\r\n'
 export function isTransportKind(word: string): word is TransportKind {
   return TRANSPORTS.some((kind) => kind === word)
 }
+
+/** The transport made last speaks TLS, and so do the clients of its test. */
+let isSecure = false
 
 /** Connections that a transport under test takes, and bytes that may wait for each. */
 export interface Bounds {
@@ -22,6 +28,11 @@ export interface Bounds {
 
 export function makeTransport(kind: TransportKind, events: TransportEvents, bounds: Bounds = {}): Transport {
   const options = { maxConnections: 1100, maxBuffered: 1024 * 1024, refusal: Buffer.from(REFUSED), ...bounds }
+  isSecure = kind === 'tls'
+  if (kind === 'tls') {
+    const secrets = { cert: CERTIFICATE, key: KEY }
+    return openTlsTransport(events, { ...options, secrets, handshakeTimeout: 10_000, handshakeFailed: () => undefined })
+  }
   return kind === 'node' ? new NodeTransport(events, options) : new NativeTransport(events, { ...options, polling: kind })
 }
 
@@ -118,6 +129,7 @@ export async function listening(context: TestContext, kind: TransportKind, hooks
 /** The other end. Its side stays open until the test ends it. */
 export class Client {
   readonly socket: Socket
+  readonly #raw: Socket
   chunks: Buffer[] = []
   ended = false
   closed = false
@@ -125,9 +137,11 @@ export class Client {
   bytes = 0
 
   constructor(where: NetConnectOpts) {
-    this.socket = connect({ allowHalfOpen: true, noDelay: true, ...where })
+    this.#raw = connect({ allowHalfOpen: true, noDelay: true, ...where })
+    this.#raw.on('error', () => this.socket.destroy())
+    this.socket = isSecure ? connectTls({ socket: this.#raw, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] }) : this.#raw
     this.socket
-      .on('connect', () => {
+      .on(isSecure ? 'secureConnect' : 'connect', () => {
         this.connected = true
       })
       .on('data', (chunk: Buffer) => {
@@ -145,6 +159,12 @@ export class Client {
 
   get text(): string {
     return Buffer.concat(this.chunks).toString('latin1')
+  }
+
+  /** Cuts the connection off without a word. */
+  reset(): void {
+    this.#raw.resetAndDestroy()
+    this.socket.destroy()
   }
 
   async says(text: string): Promise<void> {

@@ -92,6 +92,17 @@ const KINDS: readonly (readonly [ConfigKey, readonly (readonly [string, Config[C
     ['', '1.2.3', '1.2.3.4.5', '256.1.1.1', ':::', '[::1]', 'a b', '127.0.0.1,', ',', '-a', 'a..b'],
   ],
   [
+    'httpsPort',
+    [
+      ['0', 0],
+      ['443', 443],
+    ],
+    ['', '-1', '65536'],
+  ],
+  ['certFile', [['tls/cert.pem', 'tls/cert.pem']], ['']],
+  ['certChainFile', [['/etc/chain.pem', '/etc/chain.pem']], ['']],
+  ['keyFile', [['key.pem', 'key.pem']], ['']],
+  [
     'httpSocket',
     [
       ['/run/npp.sock', '/run/npp.sock'],
@@ -290,7 +301,7 @@ describe('the configuration', () => {
     const { config } = load(context, {})
     for (const key of CONFIG_KEYS) {
       const value = config[key]
-      assert.equal(typeof value === 'boolean' ? (value ? '1' : '0') : String(value), describeSetting(key).initial)
+      assert.equal(typeof value === 'boolean' ? (value ? '1' : '0') : String(value ?? ''), describeSetting(key).initial)
     }
     assert.equal(config.httpPort, 8080)
   })

@@ -77,6 +77,8 @@ describe('where npp listens', () => {
     assert.equal(urlOf({ host: '::', port: 80 }), 'http://localhost:80')
     assert.equal(urlOf({ host: '0.0.0.0', port: 80 }), 'http://localhost:80')
     assert.equal(urlOf({ host: '::1', port: 81 }), 'http://[::1]:81')
+    assert.equal(urlOf({ host: '::', port: 443 }, 'https'), 'https://localhost:443')
+    assert.equal(urlOf({ host: '::1', port: 443 }, 'https'), 'https://[::1]:443')
     assert.equal(urlOf({ host: '10.0.0.1', port: 82 }), 'http://10.0.0.1:82')
   })
 })

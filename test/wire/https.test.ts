@@ -1,0 +1,226 @@
+import assert from 'node:assert/strict'
+import { connect as connectPlain } from 'node:net'
+import { describe, it, type TestContext } from 'node:test'
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import { Caller } from '../../app/call/caller.ts'
+import { Engine } from '../../app/engine.ts'
+import { JoinedTransport } from '../../app/net/joined-transport.ts'
+import { NativeTransport } from '../../app/net/native-transport.ts'
+import { NodeTransport } from '../../app/net/node-transport.ts'
+import { openTlsTransport } from '../../app/net/tls-transport.ts'
+import { Router, type HandlerTarget } from '../../app/route/router.ts'
+import { createMemoryQueue } from '../../ipc/memory-queue.ts'
+import { createSystemClock } from '../../shared/clock.ts'
+import { loadConfig } from '../../shared/config.ts'
+import { TimerWheel } from '../../shared/timer-wheel.ts'
+import { CERTIFICATE, KEY } from '../support/certificate.ts'
+import { eventually } from '../support/eventually.ts'
+import { RecordedLog } from '../support/recorded-log.ts'
+
+const HANDSHAKE_MS = 300
+
+interface Given {
+  readonly http: number
+  readonly https: number
+  readonly transport: JoinedTransport
+  /** Reasons of handshakes that failed. */
+  readonly failures: string[]
+}
+
+/** An engine on both transports in this process. */
+async function engineWith(
+  context: TestContext,
+  plain: 'node' | 'epoll',
+  routes: Readonly<Record<string, HandlerTarget['handle']>>,
+): Promise<Given> {
+  const queue = createMemoryQueue({ name: 'queue', maxMessages: 1, messageSize: 100 }).open()
+  const clock = createSystemClock()
+  const wheel = new TimerWheel(clock)
+  const log = new RecordedLog()
+  const router = new Router()
+  for (const [path, handle] of Object.entries(routes)) router.add('GET', path, { handle })
+  const config = loadConfig({ siteFolder: '/nowhere', environment: {}, flags: [] })
+  const caller = new Caller({
+    requests: queue,
+    replies: queue,
+    engine: 0,
+    epoch: 1,
+    defaultTimeoutMs: 1000,
+    maxBacklog: 0,
+    hasService: () => false,
+    clock,
+    wheel,
+    log,
+  })
+  const engine = new Engine({ config, router, caller, clock, wheel, log })
+  const options = { maxConnections: 20, maxBuffered: 1024 * 1024, refusal: Buffer.from('no') }
+  const failures: string[] = []
+  const transport = new JoinedTransport(
+    engine,
+    (events) => (plain === 'node' ? new NodeTransport(events, options) : new NativeTransport(events, { ...options, polling: plain })),
+    (events, borrowed) =>
+      openTlsTransport(events, {
+        ...options,
+        secrets: { cert: CERTIFICATE, key: KEY },
+        handshakeTimeout: HANDSHAKE_MS,
+        handshakeFailed: (reason) => failures.push(reason),
+        borrowed,
+      }),
+  )
+  engine.attach(transport)
+  context.after(() => {
+    transport.close()
+    caller.stop()
+    queue.close()
+    wheel.stop()
+  })
+  const http = await transport.listen({ host: '127.0.0.1', port: 0 })
+  const https = await transport.secure.listen({ host: '127.0.0.1', port: 0 })
+  return { http: http.port, https: https.port, transport, failures }
+}
+
+function get(path: string): string {
+  return `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
+}
+
+interface Reader {
+  send(text: string): void
+  readonly text: () => string
+  readonly over: () => boolean
+}
+
+/** A client of either port. */
+function reader(context: TestContext, port: number, isSecure: boolean): Reader {
+  const socket = isSecure ? secure(port) : connectPlain({ port, host: '127.0.0.1' })
+  context.after(() => socket.destroy())
+  let text = ''
+  let over = false
+  socket.setEncoding('latin1').on('data', (part: string) => {
+    text += part
+  })
+  socket.on('error', () => socket.destroy()).on('close', () => (over = true))
+  return { send: (words) => void socket.write(words), text: () => text, over: () => over }
+}
+
+function secure(port: number, options: ConnectionOptions = {}): TLSSocket {
+  return connect({ port, host: '127.0.0.1', ca: CERTIFICATE, servername: 'localhost', ...options })
+}
+
+function lastOf(path: string): string {
+  return path.split('/').at(-1) ?? ''
+}
+
+function bodiesOf(text: string): string[] {
+  return text.split(/HTTP\/1\.1 200 OK\r\n(?:[^\r\n]+\r\n)+\r\n/).slice(1)
+}
+
+for (const plain of ['node', 'epoll'] as const) {
+  describe(`an engine on ${plain} and TLS`, () => {
+    it('answers on both, to each client its own', async (context) => {
+      const given = await engineWith(context, plain, {
+        '/now/*': (req, res) => res.text(`${lastOf(req.path)} ${'n'.repeat(300)}`),
+        '/later/*': (req, res) => {
+          const name = lastOf(req.path)
+          setTimeout(() => res.text(`${name} ${'l'.repeat(300)}`), 5)
+        },
+        '/tick/*': async (req, res) => {
+          const name = lastOf(req.path)
+          await Promise.resolve()
+          res.text(`${name} ${'t'.repeat(300)}`)
+        },
+      })
+      const clients = Array.from({ length: 10 }, (_, index) => reader(context, index % 2 === 0 ? given.http : given.https, index % 2 === 1))
+      const ways = ['now', 'tick', 'later', 'now', 'now', 'tick'] as const
+      for (let round = 0; round < 10; round++) {
+        for (const [index, one] of clients.entries()) one.send(ways.map((way, at) => get(`/${way}/c${index}-${round}-${at}`)).join(''))
+      }
+      await eventually('all is answered', () => clients.every((one) => bodiesOf(one.text()).length === 60 && one.text().endsWith('ttt')))
+      for (const [index, one] of clients.entries()) {
+        const expected = Array.from({ length: 60 }, (_, at) => {
+          const way = ways[at % 6] ?? 'now'
+          return `c${index}-${Math.floor(at / 6)}-${at % 6} ${way.charAt(0).repeat(300)}`
+        })
+        assert.deepEqual(bodiesOf(one.text()), expected)
+      }
+      assert.equal(given.transport.connections, 10)
+    })
+
+    it('sends large answers to slow readers, and gives slots back', async (context) => {
+      const body = 'x'.repeat(300_000)
+      const given = await engineWith(context, plain, {
+        '/big': (_req, res) => res.text(body),
+        '/middle': (_req, res) => res.text(body.slice(0, 30_000)),
+      })
+      for (let round = 0; round < 3; round++) {
+        const sockets = [secure(given.https), secure(given.https)]
+        const texts = ['', '']
+        for (const [index, socket] of sockets.entries()) {
+          context.after(() => socket.destroy())
+          socket.on('error', () => socket.destroy())
+          socket.write(get('/middle').repeat(40) + get('/big'))
+          socket.setEncoding('latin1').on('data', (part: string) => {
+            texts[index] += part
+            socket.pause()
+            setImmediate(() => socket.resume())
+          })
+        }
+        await eventually('all has come', () => texts.every((text) => text.length > 1_500_000 && text.endsWith('x')))
+        for (const text of texts) {
+          const lengths = bodiesOf(text).map((each) => each.length)
+          assert.deepEqual(lengths, [...Array.from({ length: 40 }, () => 30_000), 300_000])
+        }
+        for (const socket of sockets) socket.destroy()
+        await eventually('both are gone', () => given.transport.connections === 0)
+      }
+    })
+  })
+}
+
+describe('TLS', () => {
+  it('is http/1.1 by TLS 1.2 or newer, with the certificate that it was given', async (context) => {
+    const given = await engineWith(context, 'node', { '/': (_req, res) => res.text('hello') })
+    const shaken = async (options: ConnectionOptions): Promise<TLSSocket | string> => {
+      const socket = secure(given.https, options)
+      context.after(() => socket.destroy())
+      let reason = ''
+      let isReady = false
+      socket
+        .on('secureConnect', () => (isReady = true))
+        .on('error', (error) => (reason = 'code' in error ? String(error.code) : error.message))
+      await eventually('the handshake is over', () => isReady || reason !== '')
+      return isReady ? socket : reason
+    }
+    const good = await shaken({ ALPNProtocols: ['h2', 'http/1.1'] })
+    assert.ok(typeof good === 'object')
+    assert.equal(good.alpnProtocol, 'http/1.1')
+    assert.equal(good.authorized, true)
+    assert.ok(typeof (await shaken({ maxVersion: 'TLSv1.2' })) === 'object')
+    assert.equal(typeof (await shaken({ ALPNProtocols: ['h2'] })), 'string')
+    assert.equal(typeof (await shaken({ minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' })), 'string')
+    await eventually('both failures are told', () => given.failures.length >= 1)
+  })
+
+  it('holds no slot for a client that is silent or speaks something else, and lets it go', async (context) => {
+    const given = await engineWith(context, 'node', { '/': (_req, res) => res.text('hello') })
+    const silent = reader(context, given.https, false)
+    const plain = reader(context, given.https, false)
+    plain.send(get('/'))
+    await eventually('both are let go', () => silent.over() && plain.over())
+    assert.equal(given.transport.connections, 0)
+    assert.equal(given.failures.length, 2)
+    const next = reader(context, given.https, true)
+    next.send(get('/'))
+    await eventually('the next is served', () => bodiesOf(next.text()).join('') === 'hello')
+  })
+
+  it('cuts off handshakes when it is closed', async (context) => {
+    const given = await engineWith(context, 'node', {})
+    const silent = reader(context, given.https, false)
+    await new Promise((resolve) => {
+      setTimeout(resolve, 50)
+    })
+    given.transport.close()
+    await eventually('it is over', () => silent.over())
+    assert.ok(given.failures.length <= 1)
+  })
+})
