@@ -8,14 +8,14 @@ import { CERTIFICATE, KEY, OTHER_KEY } from '../support/certificate.ts'
 
 const FILES: Readonly<Record<string, string>> = { 'cert.pem': CERTIFICATE, 'key.pem': KEY, 'other.pem': OTHER_KEY, 'text.pem': 'no PEM' }
 
-describe('the files of HTTPS', () => {
-  const read = (context: { after(cleanUp: () => void): void }, settings: object): ReturnType<typeof readSecrets> => {
-    const folder = mkdtempSync(join(tmpdir(), 'npp-test-'))
-    context.after(() => rmSync(folder, { recursive: true, force: true }))
-    for (const [name, text] of Object.entries(FILES)) writeFileSync(join(folder, name), text)
-    return readSecrets({ httpsPort: 443, certFile: 'cert.pem', certChainFile: '', keyFile: 'key.pem', ...settings }, folder)
-  }
+function read(context: { after(cleanUp: () => void): void }, settings: object): ReturnType<typeof readSecrets> {
+  const folder = mkdtempSync(join(tmpdir(), 'npp-test-'))
+  context.after(() => rmSync(folder, { recursive: true, force: true }))
+  for (const [name, text] of Object.entries(FILES)) writeFileSync(join(folder, name), text)
+  return readSecrets({ httpsPort: 443, certFile: 'cert.pem', certChainFile: '', keyFile: 'key.pem', ...settings }, folder)
+}
 
+describe('the files of HTTPS', () => {
   it('are read from the folder of the site, a chain behind the certificate', (context) => {
     assert.deepEqual(read(context, {}), { cert: `${CERTIFICATE}\n`, key: KEY })
     assert.deepEqual(read(context, { certChainFile: 'cert.pem' }), { cert: `${CERTIFICATE}\n${CERTIFICATE}`, key: KEY })
