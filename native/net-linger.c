@@ -82,7 +82,7 @@ void npp_net_refuse(struct npp_net *net, int descriptor, bool may_linger) {
   refused->until = now_ms() + NPP_LINGER_MS;
   uint64_t key = NPP_LINGERING_BIT | index | ((uint64_t)refused->serial << 32);
   /* Beyond the reach of select, or without memory, there is no lingering. */
-  if (net->poller->kind->add(net->poller, descriptor, key, NPP_POLL_READ) < 0) {
+  if (net->poller->kind->add(net->poller, descriptor, key, NPP_POLL_READ | NPP_POLL_LEVEL) < 0) {
     (void)close(descriptor);
     return;
   }
