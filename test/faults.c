@@ -1,9 +1,11 @@
 /*
  * System calls that fail now and then as they are allowed to, for the sanitized build: linked with --wrap, so that the addon calls these. Only
- * with NPP_TEST_FAULTS in the environment; without it they pass everything on.
+ * with NPP_TEST_FAULTS in the environment; without it they pass everything on. Its number says where the round of failures begins: there are
+ * nine places, 1 to 9, and a test meets other failures from each.
  */
 #include <errno.h>
-#include <stdbool.h>
+#include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -14,17 +16,20 @@ ssize_t __real_recv(int descriptor, void *into, size_t room, int flags);
 ssize_t __real_sendfile(int out, int in, off_t *offset, size_t count);
 int __real_accept4(int descriptor, struct sockaddr *address, socklen_t *size, int flags);
 
-static bool is_on(void) {
-  static int known = -1;
-  if (known < 0) known = getenv("NPP_TEST_FAULTS") != NULL;
-  return known == 1;
+/* Where the round begins; 0 for no failures. */
+static unsigned int seed(void) {
+  const char *text = getenv("NPP_TEST_FAULTS");
+  return text == NULL ? 0 : (unsigned int)strtoul(text, NULL, 10);
 }
 
-/* Every third call or so goes wrong, in turn each way that it can. */
+/* Every third call goes wrong, in turn each way that it can. Counted for all threads together. */
 static int fault(int ways) {
-  static unsigned int calls;
-  calls++;
-  return is_on() && calls % 3 == 0 ? 1 + (int)(calls / 3 % (unsigned int)ways) : 0;
+  static atomic_uint calls;
+  static atomic_uint begin = UINT_MAX;
+  if (begin == UINT_MAX) begin = seed();
+  if (begin == 0) return 0;
+  unsigned int call = begin + atomic_fetch_add(&calls, 1);
+  return call % 3 == 0 ? 1 + (int)(call / 3 % (unsigned int)ways) : 0;
 }
 
 static int fail(int error) {

@@ -21,6 +21,9 @@ import {
   type TransportKind,
 } from '../support/transport-host.ts'
 
+/** test/faults.c answers some sends with EAGAIN: then a stall and a drain are told where a kernel with room would give no reason for them. */
+const isFaulty = process.env['NPP_TEST_FAULTS'] !== undefined
+
 const ECHO: Hooks = {
   received: (transport, slot, bytes) => transport.write(slot, bytes, 0, bytes.byteLength),
   ended: (transport, slot) => transport.end(slot),
@@ -64,7 +67,7 @@ export function transportContract(kind: TransportKind): void {
       one.socket.end()
       await eventually('both are done', () => one.ended && host.open.size === 0)
       assert.deepEqual(
-        host.told,
+        isFaulty ? host.told.filter((told) => !/^(?:stalled|drained) /.test(told)) : host.told,
         ['opened', 'received', 'ended', 'closed'].map((word) => `${word} ${slot}`),
       )
       assert.equal(host.transport.connections, 0)
@@ -91,7 +94,7 @@ export function transportContract(kind: TransportKind): void {
       await clients[1]?.says(all('own'))
       await clients[2]?.says(all('other'))
       // One send a connection, however the writes were mixed: each arrives in one piece.
-      if (isNative(kind) && process.env['NPP_TEST_FAULTS'] === undefined)
+      if (isNative(kind) && !isFaulty)
         assert.deepEqual(
           clients.map((each) => each.chunks.length),
           [1, 1, 1],
