@@ -1,6 +1,5 @@
 import { connect, type Socket } from 'node:net'
 import { once } from 'node:events'
-import type { TestContext } from 'node:test'
 
 /** Only a stall reaches it. */
 const STALL_MS = 20_000
@@ -125,9 +124,11 @@ export class RawClient {
 }
 
 /** Connects; the connection is cut off when the test ends. Half-open: the client goes on reading after it has ended its side, and the reverse. */
-export async function rawClient(context: TestContext, port: number): Promise<RawClient> {
+export async function rawClient(context: { after(cleanUp: () => void): void }, port: number): Promise<RawClient> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-  context.after(() => socket.destroy())
+  context.after(() => {
+    socket.destroy()
+  })
   await once(socket, 'connect')
   return new RawClient(socket)
 }
