@@ -105,7 +105,10 @@ static bool listener_of(struct npp_net *net, napi_value self, napi_value *listen
   return napi_create_reference(env, *listener, 0, &net->listener) == napi_ok;
 }
 
-/* Calls onBatch(count, again) once, and once more for each event whose listener threw: it goes on behind that one. False when the net is closed. */
+/*
+ * Calls onBatch(count, again) once, and once more for each listener that threw, of an event or of the turn's beginning: it goes on behind that
+ * one. False when the net is closed.
+ */
 static bool deliver(struct npp_net *net) {
   uint32_t count = net->event_count;
   napi_env env = net->env;
@@ -115,7 +118,7 @@ static bool deliver(struct npp_net *net) {
   if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
   if (napi_get_reference_value(env, net->self, &self) == napi_ok && self != NULL && listener_of(net, self, &listener) &&
       napi_create_uint32(env, count, &arguments[0]) == napi_ok) {
-    for (uint32_t tries = 0; tries <= count; tries++) {
+    for (uint32_t tries = 0; tries <= count + 1; tries++) {
       /* No async context: a connection belongs to none, and must not inherit the one in which the addon happened to be loaded. */
       if (napi_get_boolean(env, tries > 0, &arguments[1]) != napi_ok) break;
       if (napi_make_callback(env, NULL, self, listener, 2, arguments, &result) == napi_ok) break;

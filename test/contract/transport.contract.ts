@@ -494,12 +494,17 @@ export function transportContract(kind: TransportKind): void {
 
     it('says that the port is in use', async (context) => {
       const host = await listening(context, kind)
+      const before = descriptors()
       const other = makeTransport(kind, host)
       context.after(() => other.close())
+      const own = descriptors() - before
       await assert.rejects(other.listen({ host: '127.0.0.1', port: host.port }), {
         code: 'NPP_PORT_IN_USE',
         message: `port ${host.port} is in use on 127.0.0.1: stop the other process, or set NPP_HTTP_PORT to another port`,
       })
+      await eventually('no socket stays open', () => descriptors() === before + own)
+      other.close()
+      await eventually('nothing stays open', () => descriptors() === before)
     })
 
     it('says that an address is not one of this machine', async (context) => {
@@ -633,6 +638,43 @@ export function transportContract(kind: TransportKind): void {
     it('lets exceptions of a listener out at the top, and tells the others', async (context) => {
       const child = startTransportChild(context, undefined, kind, 'throw')
       assert.equal(await child.report(), 'closed closed closed closed closed closed closed closed received received received received')
+      assert.equal(await child.ended(), 0)
+    })
+
+    it('goes on when every event throws, each time', async (context) => {
+      const child = startTransportChild(context, undefined, kind, 'throw-always', 200)
+      const port = Number(await child.report())
+      const clients = [await client(context, { port }), await client(context, { port }), await client(context, { port })]
+      for (let round = 0; round < 3; round++) {
+        for (const one of clients) one.socket.write(`round ${round} `)
+        for (const one of clients) await one.says(Array.from({ length: round + 1 }, (_, index) => `round ${index} `).join(''))
+      }
+      const slow = await client(context, { port })
+      slow.socket.pause()
+      slow.socket.write('big')
+      await turns(100)
+      slow.socket.resume()
+      await eventually('all has come', () => slow.bytes === 3 + 1200 * 10_000)
+      slow.socket.end()
+      await eventually('it is ended', () => slow.ended)
+      for (const one of clients) one.socket.resetAndDestroy()
+      await eventually('all are closed', async () => (await child.ask('open')) === '0')
+      // node:net tells neither turns nor stalls, and has a spare descriptor of its own.
+      const events = ['closed', 'drained', 'ended', 'opened', 'received']
+      if (kind !== 'node') {
+        events.push('acceptFailed', 'stalled', 'turnBegan', 'turnEnded')
+        child.limit(8)
+        const waiting = await client(context, { port })
+        waiting.socket.write('waited')
+        await eventually('it is told', async () => (await child.ask('thrown')).includes('acceptFailed'))
+        child.limit(200)
+        await waiting.says('waited')
+      }
+      assert.deepEqual(
+        (await child.ask('thrown')).split(' '),
+        events.toSorted((one, other) => one.localeCompare(other)),
+      )
+      child.process.send('end')
       assert.equal(await child.ended(), 0)
     })
 

@@ -1,6 +1,7 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { eventually } from './eventually.ts'
+import { limitDescriptors } from './transport-child-process.ts'
 import type { TransportKind } from './transport-host.ts'
 
 const CHILD = fileURLToPath(new URL('./engine-child.js', import.meta.url))
@@ -62,8 +63,7 @@ export class EngineProcess {
 
   /** Sets how many descriptors it may have. */
   limit(descriptors: number): void {
-    const { status, stderr } = spawnSync('prlimit', ['--pid', String(this.child.pid), `--nofile=${descriptors}:`], { encoding: 'utf8' })
-    if (status !== 0) throw new Error(`prlimit failed: ${stderr}`)
+    limitDescriptors(this.child, descriptors)
   }
 
   /** Remembers what it holds without clients. */

@@ -1,14 +1,24 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { eventually } from './eventually.ts'
 import type { TransportKind } from './transport-host.ts'
 
 export interface TransportChild {
   readonly process: ChildProcess
+  /** Says a word to it, for its next report. */
+  ask(word: string): Promise<string>
+  /** Sets how many descriptors it may have. */
+  limit(descriptors: number): void
   /** The next line that it has reported. */
   report(): Promise<string>
   /** Its exit code, or the signal that ended it. */
   ended(): Promise<number | string>
+}
+
+/** Sets how many descriptors a process may have from now on. */
+export function limitDescriptors({ pid }: ChildProcess, descriptors: number): void {
+  const { status, stderr } = spawnSync('prlimit', ['--pid', String(pid), `--nofile=${descriptors}:`], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`prlimit failed: ${stderr}`)
 }
 
 const CHILD = fileURLToPath(new URL('./transport-child.js', import.meta.url))
@@ -40,14 +50,20 @@ export function startTransportChild(
     child.kill('SIGKILL')
   })
   const name = `${kind} ${role}`
+  const report = async (): Promise<string> => {
+    await eventually(`report of ${name}`, () => reports.length > 0 || end !== undefined, 30_000)
+    const next = reports.shift()
+    if (next === undefined) throw new Error(`the child ${name} ended with ${end}: ${errors}`)
+    return next
+  }
   return {
     process: child,
-    async report() {
-      await eventually(`report of ${name}`, () => reports.length > 0 || end !== undefined, 30_000)
-      const report = reports.shift()
-      if (report === undefined) throw new Error(`the child ${name} ended with ${end}: ${errors}`)
-      return report
+    report,
+    ask(word) {
+      child.send(word)
+      return report()
     },
+    limit: (descriptors) => limitDescriptors(child, descriptors),
     async ended() {
       await eventually(`end of ${name}`, () => end !== undefined, 30_000)
       return end ?? 'unknown'

@@ -138,6 +138,46 @@ async function throwing(kind: TransportKind): Promise<void> {
   leave()
 }
 
+/** Every event throws, always. The parent is the client; at its word it is told what was told here, and what was thrown. */
+async function throwingAlways(kind: TransportKind): Promise<void> {
+  const thrown = new Set<string>()
+  process.on('uncaughtException', (error) => thrown.add(error.message))
+  const fail = (word: string): void => {
+    throw new Error(word)
+  }
+  const piece = Buffer.alloc(10_000)
+  const host = new TransportHost(kind, {
+    opened: () => fail('opened'),
+    received: (transport, slot, bytes) => {
+      transport.write(slot, bytes, 0, bytes.byteLength)
+      // More than the kernel takes, in writes that are copied where there are copies: a stall, and later a drain.
+      if (bytes.toString() === 'big')
+        for (let round = 0; round < 1200; round++) transport.write(slot, Buffer.from(piece), 0, piece.byteLength)
+      fail('received')
+    },
+    ended: (transport, slot) => {
+      transport.end(slot)
+      fail('ended')
+    },
+    stalled: () => fail('stalled'),
+    drained: () => fail('drained'),
+    closed: () => fail('closed'),
+    turnBegan: () => fail('turnBegan'),
+    turnEnded: () => fail('turnEnded'),
+    acceptFailed: () => fail('acceptFailed'),
+  })
+  await listen(host)
+  process.on('message', (word) => {
+    if (word === 'thrown') report([...thrown].toSorted((one, other) => one.localeCompare(other)).join(' '))
+    else if (word === 'open') report(String(host.open.size))
+    else {
+      host.transport.close()
+      leave()
+    }
+  })
+  report(String(host.port))
+}
+
 async function unheard(kind: TransportKind): Promise<void> {
   const host = new TransportHost(kind, {
     received: () => {
@@ -218,6 +258,8 @@ async function main(): Promise<void> {
       return linger(kind)
     case 'throw':
       return throwing(kind)
+    case 'throw-always':
+      return throwingAlways(kind)
     case 'unheard':
       return unheard(kind)
     case 'adopt':

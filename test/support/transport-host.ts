@@ -44,6 +44,9 @@ export type Hooks = Partial<{
   stalled(transport: Transport, slot: number): void
   drained(transport: Transport, slot: number): void
   closed(transport: Transport, slot: number): void
+  turnBegan(): void
+  turnEnded(): void
+  acceptFailed(): void
 }>
 
 /** A transport and what it has told. Bytes are copied before a hook sees them. */
@@ -67,9 +70,13 @@ export class TransportHost implements TransportEvents {
     return this.told.filter((told) => told.startsWith(word)).length
   }
 
-  turnBegan(): void {}
+  turnBegan(): void {
+    this.#hooks.turnBegan?.()
+  }
 
-  turnEnded(): void {}
+  turnEnded(): void {
+    this.#hooks.turnEnded?.()
+  }
 
   opened(slot: number): void {
     if (this.open.has(slot)) throw new Error(`slot ${slot} was opened twice`)
@@ -108,6 +115,7 @@ export class TransportHost implements TransportEvents {
 
   acceptFailed(error: Error): void {
     this.told.push(`acceptFailed ${error.message}`)
+    this.#hooks.acceptFailed?.()
   }
 
   #tell(word: string, slot: number): void {
