@@ -150,7 +150,7 @@ const settings = { NPP_ACCESS_LOG: '0', NPP_HEADER_TIMEOUT: '600', NPP_KEEP_ALIV
 const config = loadConfig({ siteFolder: '/nowhere', environment: settings, flags: [] })
 const engine = new Engine({ config, router, caller, clock, wheel, log })
 const events = new CountedEvents(engine)
-const transport = makeTransport(kind, events, Number(connections))
+const transport = makeTransport(kind, events, { maxConnections: Number(connections) })
 engine.attach(transport)
 
 let exceptions = 0
