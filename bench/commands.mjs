@@ -3,6 +3,9 @@ import { delimiter, join } from 'node:path'
 
 export class BenchError extends Error {}
 
+/** What cannot be measured on this machine, which is nobody's failure. */
+export class Unavailable extends BenchError {}
+
 export function isInstalled(name) {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => isExecutable(join(folder, name)))
 }

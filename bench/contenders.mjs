@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { bunCommand, findBun } from './bun.mjs'
 import { BenchError } from './commands.mjs'
 import { buildFloor, floorCommand } from './floor.mjs'
 
@@ -9,43 +10,60 @@ const nppCommand = join(here, '../cli/npp.mjs')
 
 const environment = { ...process.env, NODE_ENV: 'production' }
 
+const usual = { prepare: async () => {}, env: environment, ownPage: false, discardsOutput: false }
+
 function peer(name) {
-  return {
-    name,
-    prepare: async () => {},
-    command: () => [process.execPath, [join(here, 'peers', `${name}.mjs`)]],
-    env: environment,
-    ownPage: false,
-  }
+  return { ...usual, name, command: () => [process.execPath, [join(here, 'peers', `${name}.mjs`)]] }
 }
 
-/** npp with its welcome site, over one of its socket layers. */
-function npp(name, transport) {
+/** npp, configured by its variables; with its welcome site unless another is named. */
+function npp(name, variables, site = join(here, '../examples/welcome')) {
   return {
+    ...usual,
     name,
     prepare: async () => {
       if (!existsSync(nppCommand)) throw new BenchError('did not start: there is no cli/npp.mjs in this repository')
     },
-    command: () => [process.execPath, [nppCommand, 'start', join(here, '../examples/welcome')]],
+    // `flags` are Node's own.
+    command: (scenario, flags = []) => [process.execPath, [...flags, nppCommand, 'start', site]],
     env: {
       ...environment,
       NPP_HTTP_ADDRESS: '127.0.0.1',
       NPP_HTTP_PORT: '0',
       NPP_LOG_LEVEL: 'warn',
-      NPP_TRANSPORT: transport,
+      // More than any scenario has, so that nobody is refused or sent away.
+      NPP_MAX_CONNECTIONS: '100000',
+      NPP_KEEP_ALIVE_TIMEOUT: '3600',
       NPP_ASYNC_SVC_PROCESSES: '1',
       NPP_ASYNC_ID: `bench-${process.pid}`,
+      ...variables,
     },
     // Its welcome site has a page of its own, so only the sizes are compared.
     ownPage: true,
   }
 }
 
+// The socket layer of npp as it starts.
+const transport = { NPP_TRANSPORT: 'native' }
+
 export const contenders = [
-  { name: 'floor', prepare: buildFloor, command: floorCommand, env: environment, ownPage: false },
-  npp('npp', 'node'),
-  npp('npp-native', 'native'),
+  { ...usual, name: 'floor', prepare: buildFloor, command: floorCommand },
+  npp('npp', transport),
+  npp('npp-node', { NPP_TRANSPORT: 'node' }),
+  { ...npp('npp-template', transport, join(here, 'site')), ownPage: false },
+  // Its log is the standard output: to a pipe, it would be a measurement of whoever reads.
+  { ...npp('npp-log', { ...transport, NPP_LOG_LEVEL: 'info', NPP_ACCESS_LOG: '1' }), discardsOutput: true },
+  { ...usual, name: 'bun', prepare: findBun, command: bunCommand },
   peer('node-http'),
   peer('fastify'),
   peer('hono'),
 ]
+
+// By name, the errors of those that cannot run.
+export async function prepareAll(chosen) {
+  const broken = new Map()
+  for (const contender of chosen) {
+    await contender.prepare().catch((error) => broken.set(contender.name, error))
+  }
+  return broken
+}

@@ -2,11 +2,11 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { BenchError } from './commands.mjs'
+import { descriptorLimit } from './descriptors.mjs'
 
 export function readMachine(loadTool) {
   const allowed = allowedCores()
   const { serverCore, loadCore } = chooseCores(allowed)
-  const descriptors = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity)
   const [load] = loadavg()
   const facts = {
     date: new Date().toISOString(),
@@ -17,8 +17,8 @@ export function readMachine(loadTool) {
     memoryMB: Math.round(totalmem() / 2 ** 20),
     kernel: release(),
     node: process.version,
-    load: loadTool === 'wrk' ? wrkVersion() : 'autocannon',
-    descriptors,
+    load: loadTool === 'wrk' ? wrkVersion() : loadTool,
+    descriptors: descriptorLimit(),
   }
   const warnings = []
   if (serverCore === loadCore) warnings.push('only one core: server and load take it from each other, the numbers will be noisy')

@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { waitingConnections } from './accept-queue.mjs'
 import { BenchError } from './commands.mjs'
 import { runLoad } from './load.mjs'
 import { Server } from './server.mjs'
 import { sessionResidentMB, sessionTicks } from './session-usage.mjs'
+import { notAccepted } from './tcp-sockets.mjs'
 
 // A server is started anew for every measurement, so that its memory is that of this scenario alone.
 export async function measure(contender, scenario, { seconds, warmup, tool, machine, ticksPerSecond }) {
@@ -26,7 +26,11 @@ export async function measure(contender, scenario, { seconds, warmup, tool, mach
     const ticksBefore = sessionTicks(pid)
     const begun = performance.now()
     // While the connections are still open: afterwards their memory may be gone.
-    const resident = sleep(seconds * 800).then(() => ({ residentMB: sessionResidentMB(pid), waiting: waitingConnections(server.port) }))
+    const { connections } = scenario
+    const resident = sleep(seconds * 800).then(() => ({
+      residentMB: sessionResidentMB(pid),
+      waiting: notAccepted(server.port, connections),
+    }))
     const [load, { residentMB, waiting }] = await Promise.all([runLoad(tool, machine.loadCore, server.port, scenario, seconds), resident])
     const elapsed = (performance.now() - begun) / 1000
     const cpuSeconds = (sessionTicks(pid) - ticksBefore) / ticksPerSecond

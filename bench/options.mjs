@@ -1,47 +1,62 @@
 import { parseArgs } from 'node:util'
 import { BenchError } from './commands.mjs'
 
-export const usage = `node bench/run.mjs [options]
-  --seconds N            length of one measurement, 1 to 60 (5)
-  --rounds N             measurements of each server, of which the median counts, 1 to 15 (3)
-  --only name,name       these servers only
-  --scenario name,name   these scenarios only
-  --load wrk|autocannon  the load generator (wrk where installed)
-  --json file            all figures, every single measurement too
-  --help
-`
+export function wholeNumber(initial, from, to) {
+  return {
+    initial,
+    read(text) {
+      const number = Number(text)
+      if (Number.isInteger(number) && number >= from && number <= to) return number
+      throw new BenchError(`a whole number from ${from} to ${to} is wanted`)
+    },
+  }
+}
 
-export function readOptions(words, serverNames, scenarioNames) {
-  const text = { type: 'string' }
+// Some of the known names, in the order in which they are known.
+export function namesOf(known, initial = known) {
+  return {
+    initial,
+    read(text) {
+      const names = text.split(',').map((name) => name.trim())
+      const unknown = names.filter((name) => !known.includes(name))
+      if (unknown.length > 0) throw new BenchError(`there are ${known.join(', ')}`)
+      return known.filter((name) => names.includes(name))
+    },
+  }
+}
+
+export function wholeNumbers(initial, from, to) {
+  const one = wholeNumber(undefined, from, to)
+  return { initial, read: (text) => text.split(',').map((word) => one.read(word.trim())) }
+}
+
+export const anyText = { initial: undefined, read: (text) => text }
+
+// What every program of bench takes.
+export const common = { rounds: wholeNumber(3, 1, 15), json: anyText }
+
+// The values by `kinds`, or undefined after --help.
+export function readOptions(words, usage, kinds) {
+  const options = { help: { type: 'boolean' } }
+  for (const name of Object.keys(kinds)) options[name] = { type: 'string' }
   let values
   try {
-    const options = { seconds: text, rounds: text, only: text, scenario: text, load: text, json: text, help: { type: 'boolean' } }
     values = parseArgs({ args: words, options }).values
   } catch (error) {
     throw new BenchError(`${error.message}\n${usage}`)
   }
-  return {
-    help: values.help ?? false,
-    seconds: readNumber('seconds', values.seconds ?? '5', 60),
-    rounds: readNumber('rounds', values.rounds ?? '3', 15),
-    servers: readNames('only', values.only, serverNames),
-    scenarios: readNames('scenario', values.scenario, scenarioNames),
-    load: values.load === undefined ? undefined : readNames('load', values.load, ['wrk', 'autocannon'])[0],
-    json: values.json,
+  if (values.help) {
+    process.stdout.write(usage)
+    return undefined
   }
+  return Object.fromEntries(Object.entries(kinds).map(([name, kind]) => [name, readValue(name, kind, values[name])]))
 }
 
-function readNumber(option, value, most) {
-  const number = Number(value)
-  if (!Number.isInteger(number) || number < 1 || number > most)
-    throw new BenchError(`--${option} ${value}: a whole number from 1 to ${most} is wanted`)
-  return number
-}
-
-function readNames(option, value, known) {
-  if (value === undefined) return known
-  const names = value.split(',').map((name) => name.trim())
-  const unknown = names.filter((name) => !known.includes(name))
-  if (unknown.length > 0) throw new BenchError(`--${option} ${unknown.join(', ')}: there are ${known.join(', ')}`)
-  return known.filter((name) => names.includes(name))
+function readValue(name, { initial, read }, text) {
+  if (text === undefined) return initial
+  try {
+    return read(text)
+  } catch (error) {
+    throw new BenchError(`--${name} ${text}: ${error.message}`)
+  }
 }

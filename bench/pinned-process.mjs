@@ -11,14 +11,14 @@ const running = new Set()
 let closing = false
 
 export class PinnedProcess {
-  constructor(core, command, words, { env = process.env, cwd } = {}) {
+  constructor(core, command, words, { env = process.env, cwd, discardsOutput = false } = {}) {
     if (closing) throw new BenchError('interrupted')
     // The death signal ends the process even where this one is killed with -9; detached gives it a session of its own.
     this.child = spawn('setpriv', ['--pdeathsig', 'TERM', 'taskset', '-c', String(core), command, ...words], {
       cwd,
       env,
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', discardsOutput ? 'ignore' : 'pipe', 'pipe'],
     })
     this.out = ''
     this.err = ''
@@ -28,7 +28,7 @@ export class PinnedProcess {
     })
     // Without a listener of its own, a failed spawn would end this process; who awaits still sees it.
     this.ended.catch(() => running.delete(this))
-    this.child.stdout.setEncoding('utf8').on('data', (text) => (this.out = (this.out + text).slice(-keptOutput)))
+    this.child.stdout?.setEncoding('utf8').on('data', (text) => (this.out = (this.out + text).slice(-keptOutput)))
     this.child.stderr.setEncoding('utf8').on('data', (text) => (this.err = (this.err + text).slice(-keptOutput)))
     running.add(this)
   }
@@ -39,6 +39,22 @@ export class PinnedProcess {
 
   get isAlive() {
     return this.child.exitCode === null && this.child.signalCode === null
+  }
+
+  // Resolves to what `find` returns once that is not undefined, asked again and again; to undefined when the process ends or the time is over.
+  async until(find, withinMs) {
+    const deadline = Date.now() + withinMs
+    while (this.isAlive && Date.now() < deadline) {
+      const found = find()
+      if (found !== undefined) return found
+      await sleep(20)
+    }
+    return find()
+  }
+
+  // The match of a pattern in what the process says.
+  said(pattern, withinMs) {
+    return this.until(() => pattern.exec(this.out) ?? pattern.exec(this.err) ?? undefined, withinMs)
   }
 
   // Resolves to what had to be killed: nothing, if the process is in order.

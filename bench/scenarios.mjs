@@ -18,16 +18,27 @@ const browserHeaders = {
   'Sec-Fetch-Dest': 'document',
   'Accept-Encoding': 'gzip, deflate, br, zstd',
   'Accept-Language': 'en-GB,en;q=0.9,de;q=0.7',
-  Cookie: 'theme=dark; consent=1',
+  Cookie: 'theme=dark; consent=1; session=2f1c9a07b54e4d0e8a3c6f1d90be7722',
 }
 
-const usual = { connections: 64, pipeline: 1, headers: {}, nppOnly: false }
+const all = ['floor', 'npp', 'npp-node', 'bun', 'node-http', 'fastify', 'hono']
+
+const usual = { connections: 64, pipeline: 1, headers: {}, servers: all }
 
 export const scenarios = [
   { ...usual, ...hello, name: 'hello', title: 'GET /hello, 64 connections' },
-  { ...usual, ...page, name: 'page', title: 'GET /page (100 rows), 64 connections' },
+  { ...usual, ...page, name: 'page', title: 'GET /page (100 rows), 64 connections', servers: [...all, 'npp-template'] },
   { ...usual, ...hello, name: 'headers', title: "GET /hello with a browser's headers, 64 connections", headers: browserHeaders },
   { ...usual, ...hello, name: 'many', title: 'GET /hello, 1,000 connections', connections: 1000 },
+  {
+    ...usual,
+    ...hello,
+    name: 'huge',
+    title: 'GET /hello, 10,000 connections',
+    connections: 10_000,
+    // node:http accepts a connection a turn: after seconds it has a tenth of them.
+    servers: ['floor', 'npp', 'npp-node', 'bun'],
+  },
   { ...usual, ...hello, name: 'pipeline', title: 'GET /hello, pipelined 16, 64 connections', pipeline: 16 },
   {
     ...usual,
@@ -37,6 +48,7 @@ export const scenarios = [
     type: 'application/json',
     // The answer names the process that made it, hence no fixed body.
     body: null,
-    nppOnly: true,
+    servers: ['npp', 'npp-node'],
   },
+  { ...usual, ...hello, name: 'log', title: 'GET /hello with and without the access log, 64 connections', servers: ['npp', 'npp-log'] },
 ]

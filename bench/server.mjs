@@ -1,7 +1,7 @@
-import { request } from 'node:http'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { Agent, request } from 'node:http'
 import { BenchError } from './commands.mjs'
 import { PinnedProcess } from './pinned-process.mjs'
+import { listeningPort } from './tcp-sockets.mjs'
 
 const startLimitMs = 15_000
 // npp drains for at most 10 s.
@@ -16,22 +16,20 @@ export class Server {
     const [command, words] = contender.command(scenario)
     this.contender = contender
     this.scenario = scenario
-    this.process = new PinnedProcess(core, command, words, { env: contender.env })
+    this.process = new PinnedProcess(core, command, words, { env: contender.env, discardsOutput: contender.discardsOutput })
   }
 
   async listening() {
-    const deadline = Date.now() + startLimitMs
     // The line is complete once something follows the port.
     const address = /https?:\/\/[^\s"]*:(\d+)[^\d]/
-    while (this.process.isAlive && Date.now() < deadline) {
-      const found = address.exec(this.process.out) ?? address.exec(this.process.err)
-      if (found) {
-        this.port = Number(found[1])
-        return
-      }
-      await sleep(20)
+    const found = this.contender.discardsOutput
+      ? await this.process.until(() => listeningPort(this.process.pid), startLimitMs)
+      : (await this.process.said(address, startLimitMs))?.[1]
+    if (found !== undefined) {
+      this.port = Number(found)
+      return
     }
-    const reason = this.process.isAlive ? `printed no address within ${startLimitMs / 1000} s` : 'ended at its start'
+    const reason = this.process.isAlive ? `listened on no port within ${startLimitMs / 1000} s` : 'ended at its start'
     throw new StartError(`did not start: ${reason}${this.lastWords()}`)
   }
 
@@ -67,8 +65,10 @@ export class Server {
 }
 
 function fetchReply(port, path, headers) {
-  return new Promise((resolve, reject) => {
-    const sent = request({ host: '127.0.0.1', port, path, headers, agent: false, timeout: replyLimitMs }, (response) => {
+  // Kept alive as the load's connections are: a reply that closes has another head.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const fetched = new Promise((resolve, reject) => {
+    const sent = request({ host: '127.0.0.1', port, path, headers, agent, timeout: replyLimitMs }, (response) => {
       const chunks = []
       response.on('data', (chunk) => chunks.push(chunk))
       response.on('error', reject)
@@ -82,4 +82,5 @@ function fetchReply(port, path, headers) {
     sent.on('error', reject)
     sent.end()
   })
+  return fetched.finally(() => agent.destroy())
 }

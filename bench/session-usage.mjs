@@ -25,6 +25,11 @@ export function sessionResidentMB(session) {
   return kilobytes.reduce((sum, value) => sum + value, 0) / 1024
 }
 
+// Of one process.
+export function residentBytes(pid) {
+  return Number(/^Rss:\s+(\d+) kB/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? NaN) * 1024
+}
+
 function read(path) {
   try {
     return readFileSync(path, 'utf8')

@@ -12,6 +12,9 @@ function reply(response, status, type, body) {
   response.end(body)
 }
 
+// For connections that are to stay idle; otherwise as Node has it.
+if (process.env.BENCH_IDLE === '1') server.keepAliveTimeout = 0
+
 // A thousand connections arrive at once; the default backlog of 511 would measure SYN retries.
 server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, () => {
   process.stdout.write(`http://127.0.0.1:${server.address().port}\n`)

@@ -1,0 +1,65 @@
+const cpuRatio = (one, other) => one.cpuMicros / other.cpuMicros
+
+function against(server, scenario, limit, relation = '<=', contender = 'npp') {
+  return {
+    what: `${scenario}: CPU of ${contender} / ${server}`,
+    of: [
+      [scenario, contender],
+      [scenario, server],
+    ],
+    value: cpuRatio,
+    relation,
+    limit,
+    unit: '',
+  }
+}
+
+function ofOne(scenario, what, value, relation, limit, unit = '') {
+  return { what: `${scenario}: ${what}`, of: [[scenario, 'npp']], value, relation, limit, unit }
+}
+
+function whileIdle(scenario) {
+  return [
+    ofOne(scenario, 'RSS of an idle connection', ({ bytesEach }) => bytesEach, '<=', 600, 'bytes'),
+    ofOne(scenario, 'p99 of busy ones, with idle / without', ({ p99Ratio }) => p99Ratio, '<=', 1.2),
+  ]
+}
+
+/** What npp has to reach. Each figure is of one run; `of` names the results (scenario, server) that `value` is computed from. */
+export const thresholds = [
+  against('floor', 'hello', 1.1),
+  against('bun', 'hello', 1, '<'),
+  against('node-http', 'hello', 0.55),
+  against('floor', 'headers', 1.3),
+  against('floor', 'many', 1.15),
+  against('floor', 'huge', 1.15),
+  {
+    what: 'pipeline: requests/s of npp / node-http',
+    of: [
+      ['pipeline', 'npp'],
+      ['pipeline', 'node-http'],
+    ],
+    value: (one, other) => one.requestsPerSecond / other.requestsPerSecond,
+    relation: '>=',
+    limit: 4,
+    unit: '',
+  },
+  against('node-http', 'page', 1, '<', 'npp-template'),
+  against('bun', 'page', 1, '<', 'npp-template'),
+  {
+    what: 'log: CPU of the access log',
+    of: [
+      ['log', 'npp-log'],
+      ['log', 'npp'],
+    ],
+    value: (one, other) => one.cpuMicros - other.cpuMicros,
+    relation: '<=',
+    limit: 0.5,
+    unit: 'µs',
+  },
+  ...whileIdle('idle-10000'),
+  ...whileIdle('idle-50000'),
+  ofOne('heap', 'allocated', ({ allocated }) => allocated, '<=', 64, 'bytes a request'),
+  ofOne('heap', 'retained', ({ retained }) => retained, '<=', 64, 'bytes a request'),
+  ofOne('heap', 'major collections in 1,000,000 requests', ({ majors }) => majors, '<=', 0),
+]
