@@ -12,8 +12,9 @@ const environment = { ...process.env, NODE_ENV: 'production' }
 
 const usual = { prepare: async () => {}, env: environment, ownPage: false, discardsOutput: false }
 
+// `flags` are Node's own.
 function peer(name) {
-  return { ...usual, name, command: () => [process.execPath, [join(here, 'peers', `${name}.mjs`)]] }
+  return { ...usual, name, command: (scenario, flags = []) => [process.execPath, [...flags, join(here, 'peers', `${name}.mjs`)]] }
 }
 
 /** npp, configured by its variables; with its welcome site unless another is named. */
@@ -24,7 +25,6 @@ function npp(name, variables, site = join(here, '../examples/welcome')) {
     prepare: async () => {
       if (!existsSync(nppCommand)) throw new BenchError('did not start: there is no cli/npp.mjs in this repository')
     },
-    // `flags` are Node's own.
     command: (scenario, flags = []) => [process.execPath, [...flags, nppCommand, 'start', site]],
     env: {
       ...environment,
