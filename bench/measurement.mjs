@@ -7,13 +7,14 @@ import { sessionResidentMB, sessionTicks } from './session-usage.mjs'
 import { notAccepted } from './tcp-sockets.mjs'
 
 // A server is started anew for every measurement, so that its memory is that of this scenario alone.
-export async function measure(contender, scenario, { seconds, warmup, tool, machine, ticksPerSecond }) {
+export async function measure(contender, scenario, { seconds: wanted, warmup, tool, machine, ticksPerSecond }) {
+  const seconds = Math.max(wanted, scenario.leastSeconds)
   const server = new Server(contender, scenario, machine.serverCore)
   let sample
   try {
     await server.listening()
     const reply = await server.check()
-    await runLoad(tool, machine.loadCore, server.port, scenario, warmup)
+    await runLoad(tool, machine.loadCore, server.port, scenario, Math.max(warmup, scenario.leastSeconds))
     sample = { ...(await underLoad()), reply }
   } finally {
     const left = await server.end()
