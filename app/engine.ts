@@ -16,10 +16,11 @@ import { Outcome } from './http/outcome.ts'
 import type { RequestParser } from './http/parser.ts'
 import { ParserPool } from './http/parser-pool.ts'
 import { HttpRequest } from './http/request.ts'
-import { ResponseWriter, Persistence } from './http/response-writer.ts'
+import { Persistence } from './http/response-writer.ts'
 import { HttpResponse } from './http/response.ts'
 import { TargetCache } from './http/target-cache.ts'
 import type { Transport, TransportEvents } from './net/transport.ts'
+import { Outbox } from './outbox.ts'
 import { Dispatch, type DispatchResult } from './route/dispatch.ts'
 import type { Router } from './route/router.ts'
 
@@ -45,7 +46,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
   readonly #log: ProcessLog
   readonly #access: AccessLog | undefined
   readonly #dispatch: Dispatch
-  readonly #writer: ResponseWriter
+  readonly #outbox: Outbox
   readonly #targets = new TargetCache()
   readonly #parsers: ParserPool
   readonly #connections: ConnectionTable
@@ -55,11 +56,6 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
   #exchange: Exchange = new Exchange(this)
   /** Named by `attach`, before anything is told. */
   #net!: Transport
-  /** The connection whose bytes are being parsed; its answers gather in the arena from #from on. */
-  #current: Connection | undefined
-  #from = 0
-  /** The writer's arena is the transport's: what is written from it stays there until the turn ends. */
-  #isLent = false
   #reusesReadBuffers = false
   readonly #writeTimeoutMs: number
   #draining = false
@@ -74,7 +70,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     this.#log = options.log
     this.#access = options.config.accessLog && options.log.writesInfo ? new AccessLog(options.log, options.clock, 'npp_app') : undefined
     this.#dispatch = new Dispatch(options.router, options.caller, this)
-    this.#writer = new ResponseWriter(this.#clock)
+    this.#outbox = new Outbox(this.#clock)
     this.#parsers = new ParserPool(options.config.maxBodyBytes)
   }
 
@@ -82,9 +78,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
   attach(transport: Transport): void {
     this.#net = transport
     this.#reusesReadBuffers = transport.reusesReadBuffers
-    if (transport.arena === undefined) return
-    this.#writer.use(transport.arena)
-    this.#isLent = true
+    this.#outbox.attach(transport)
   }
 
   /**
@@ -117,9 +111,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
 
   turnEnded(): void {
     this.#clock.end()
-    this.#current = undefined
-    this.#from = 0
-    this.#writer.cursor = 0
+    this.#outbox.turnEnded()
   }
 
   opened(slot: number): void {
@@ -159,7 +151,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
 
   stalled(slot: number): void {
     const conn = this.#connections.take(slot)
-    this.#block(conn)
+    this.#outbox.block(conn)
     if (conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Blocked, this.#writeTimeoutMs)
     else if (conn.phase === Phase.Closing) this.#setPhase(conn, Phase.Closing, this.#writeTimeoutMs)
   }
@@ -208,7 +200,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
         break
       case Phase.Blocked:
       case Phase.Closing:
-        if (this.#hasTakenSome(conn)) this.#setPhase(conn, conn.phase, this.#writeTimeoutMs)
+        if (this.#outbox.hasTakenSome(conn)) this.#setPhase(conn, conn.phase, this.#writeTimeoutMs)
         else this.#net.destroy(conn.slot)
         break
     }
@@ -255,8 +247,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
 
   /** Answers the requests in `bytes[start, end)`, as many as are complete and may be answered now. */
   #process(conn: Connection, bytes: Buffer, start: number, end: number): void {
-    this.#current = conn
-    this.#from = this.#writer.cursor
+    this.#outbox.begin(conn)
     let at = start
     while (at < end && (conn.phase === Phase.Idle || conn.phase === Phase.Header || conn.phase === Phase.Body)) {
       const parser = conn.parser ?? this.#parsers.shared
@@ -277,7 +268,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
       conn.continued = false
     }
     this.#flush(conn)
-    this.#current = undefined
+    this.#outbox.finish()
     this.#keepRest(conn, bytes, at, end)
     if (conn.phase === Phase.Idle) this.#rest(conn)
   }
@@ -303,7 +294,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     if (parser.headerEnd > 0 && parser.expectsContinue && !conn.continued) {
       conn.continued = true
       this.#flush(conn)
-      if (!this.#net.write(conn.slot, CONTINUE, 0, CONTINUE.byteLength)) this.#block(conn)
+      if (!this.#net.write(conn.slot, CONTINUE, 0, CONTINUE.byteLength)) this.#outbox.block(conn)
     }
   }
 
@@ -396,7 +387,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     page.statusCode = status
     page.contentType = 'text/html; charset=utf-8'
     page.body = String(errorPage(status, ''))
-    this.#emit(conn, page, Persistence.Close)
+    this.#outbox.put(conn, page, Persistence.Close)
     this.#flush(conn)
     this.#end(conn)
   }
@@ -404,70 +395,25 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
   // Answering.
 
   #answer(conn: Connection, exchange: Exchange): void {
-    const close = !exchange.keepAlive || this.#draining || (conn.ended && conn.heldBytes === 0 && this.#current !== conn)
+    const close = !exchange.keepAlive || this.#draining || (conn.ended && conn.heldBytes === 0 && this.#outbox.current !== conn)
     const persistence = close ? Persistence.Close : exchange.minorVersion === 0 ? Persistence.KeepAlive : Persistence.Default
-    this.#emit(conn, exchange, persistence)
-    if (this.#access !== undefined) this.#logAccess(exchange, exchange.statusCode, this.#writer.bodyBytes)
+    this.#outbox.put(conn, exchange, persistence)
+    if (this.#access !== undefined) this.#logAccess(exchange, exchange.statusCode, this.#outbox.bodyBytes)
     conn.exchange = undefined
     if (close) {
-      if (this.#current === conn) this.#flush(conn)
+      if (this.#outbox.current === conn) this.#flush(conn)
       this.#end(conn)
     } else if (conn.blocked) this.#setPhase(conn, Phase.Blocked, this.#writeTimeoutMs)
     else {
       this.#setPhase(conn, Phase.Idle, this.#config.keepAliveTimeout * 1000)
-      if (this.#current !== conn) this.#resumeLater(conn)
+      if (this.#outbox.current !== conn) this.#resumeLater(conn)
     }
   }
 
-  /** Puts the response on its way: into the arena for the connection in hand, to the transport for any other. */
-  #emit(conn: Connection, exchange: Exchange, persistence: Persistence): void {
-    const writer = this.#writer
-    const withoutBody = exchange.method === 'HEAD'
-    if (!writer.fits(exchange)) {
-      if (this.#current === conn) this.#flush(conn)
-      if (!writer.fits(exchange)) {
-        const bytes = writer.alone(exchange, persistence, withoutBody)
-        if (!this.#net.write(conn.slot, bytes, 0, bytes.byteLength)) this.#block(conn)
-        return
-      }
-    }
-    const start = writer.cursor
-    writer.append(exchange, persistence, withoutBody)
-    if (this.#current !== conn) this.#send(conn, start)
-  }
-
-  /** Sends what the connection in hand has gathered. */
+  /** What waits in the transport has a deadline of its own. */
   #flush(conn: Connection): void {
-    if (this.#writer.cursor > this.#from && this.#current === conn) this.#send(conn, this.#from)
+    this.#outbox.flush(conn)
     if (conn.blocked && conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Blocked, this.#writeTimeoutMs)
-  }
-
-  #send(conn: Connection, start: number): void {
-    const writer = this.#writer
-    const isTaken = this.#net.write(conn.slot, writer.bytes, start, writer.cursor)
-    if (this.#isLent) {
-      // Nothing is taken back: what the connection in hand had gathered before another's answer leaves as it is.
-      const current = this.#current
-      if (current !== undefined && current !== conn && start > this.#from) this.#net.write(current.slot, writer.bytes, this.#from, start)
-      this.#from = writer.cursor
-    } else if (isTaken) writer.cursor = start
-    else {
-      // The transport holds on to the arena. Answers of the connection in hand, before `start`, move to the next one.
-      writer.renew(start)
-      this.#block(conn)
-    }
-  }
-
-  #block(conn: Connection): void {
-    conn.blocked = true
-    conn.unsent = this.#net.unsent(conn.slot)
-  }
-
-  /** True when a slow reader has taken some of what waits for it since it was looked at last. */
-  #hasTakenSome(conn: Connection): boolean {
-    const before = conn.unsent
-    if (conn.blocked) conn.unsent = this.#net.unsent(conn.slot)
-    return conn.blocked && conn.unsent < before
   }
 
   #logAccess(exchange: Exchange, status: number, bytes: number): void {
