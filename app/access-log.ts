@@ -9,7 +9,7 @@ const PLAIN = /^[^"\\]*$/
 /** A line a request. The text is put together here rather than by the logger, which would walk over an object for each. */
 export class AccessLog {
   readonly #log: ProcessLog
-  readonly #clock: Clock
+  readonly #clock: Pick<Clock, 'wall'>
   readonly #process: string
   // What a line has in common with the one before, made once: most requests of a moment are alike.
   #time = -1
@@ -21,7 +21,7 @@ export class AccessLog {
   #ip = ''
   #back = ''
 
-  constructor(log: ProcessLog, clock: Clock, name: string) {
+  constructor(log: ProcessLog, clock: Pick<Clock, 'wall'>, name: string) {
     this.#log = log
     this.#clock = clock
     this.#process = `,"pid":${process.pid},"name":${JSON.stringify(name)},`

@@ -77,6 +77,11 @@ export interface Response {
   json(value: unknown): void
   /** Sends bytes; application/octet-stream unless `type` said otherwise. */
   send(bytes: Uint8Array): void
+  /**
+   * Sends the file at this absolute path, a large one by sendfile(2). No such file answers 404; application/octet-stream unless `type` said
+   * otherwise. A path that comes from a request is yours to check.
+   */
+  sendFile(path: string): void
   /** 302 unless told otherwise. */
   redirect(location: string, code?: number): void
   /** True once the request is answered, by the handler or by its deadline. */

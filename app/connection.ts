@@ -18,6 +18,8 @@ export class Connection {
   heldEnd = 0
   /** The request in hand and its answer to be. */
   exchange: Exchange | undefined
+  /** The file that is being sent; -1 without one. */
+  file = -1
   /** 100 Continue was sent for the request that arrives. */
   continued = false
   /** The transport still holds bytes that were written. */
@@ -67,6 +69,7 @@ export class Connection {
     this.phase = Phase.Idle
     this.parser = undefined
     this.exchange = undefined
+    this.file = -1
     this.continued = false
     this.blocked = false
     this.unsent = 0

@@ -10,8 +10,10 @@ import { AccessLog, CLIENT_GONE } from './access-log.ts'
 import type { Caller } from './call/caller.ts'
 import { ConnectionTable, type DeadlineOwner } from './connection-table.ts'
 import { Phase, type Connection } from './connection.ts'
+import { AnswerState } from './http/answer-state.ts'
 import { errorPage } from './http/error-page.ts'
 import { Exchange, type ExchangeContext } from './http/exchange.ts'
+import { closeFile, openFileBody, type OpenFile } from './http/file-body.ts'
 import { Outcome } from './http/outcome.ts'
 import type { RequestParser } from './http/parser.ts'
 import { ParserPool } from './http/parser-pool.ts'
@@ -68,7 +70,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     this.#clock = new TurnClock(options.clock)
     this.#connections = new ConnectionTable(this.#clock, options.wheel, this)
     this.#log = options.log
-    this.#access = options.config.accessLog && options.log.writesInfo ? new AccessLog(options.log, options.clock, 'npp_app') : undefined
+    this.#access = options.config.accessLog && options.log.writesInfo ? new AccessLog(options.log, this.#clock, 'npp_app') : undefined
     this.#dispatch = new Dispatch(options.router, options.caller, this)
     this.#outbox = new Outbox(this.#clock)
     this.#parsers = new ParserPool(options.config.maxBodyBytes)
@@ -160,6 +162,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     const conn = this.#connections.busy(slot)
     if (conn === undefined || !conn.blocked) return
     conn.blocked = false
+    closeFileOf(conn)
     if (conn.phase === Phase.Closing) this.#setPhase(conn, Phase.Closing, Limits.lingerMs)
     if (conn.phase !== Phase.Blocked) return
     this.#setPhase(conn, Phase.Idle, this.#config.keepAliveTimeout * 1000)
@@ -168,7 +171,9 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
 
   closed(slot: number): void {
     if (!this.#connections.isOpen(slot)) return
-    const exchange = this.#connections.busy(slot)?.exchange
+    const conn = this.#connections.busy(slot)
+    if (conn !== undefined) closeFileOf(conn)
+    const exchange = conn?.exchange
     if (exchange !== undefined) {
       exchange.expire()
       this.#logAccess(exchange, CLIENT_GONE, 0)
@@ -211,6 +216,22 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
   answered(exchange: Exchange): void {
     const conn = this.#connections.busy(exchange.slot)
     if (conn?.exchange === exchange) this.#answer(conn, exchange)
+  }
+
+  sendFile(exchange: Exchange, path: string): void {
+    openFileBody(path, (error, found) => {
+      const file = found !== undefined && 'descriptor' in found ? found : undefined
+      // Its deadline, or its client, may have gone meanwhile.
+      const conn = exchange.state === AnswerState.Sending ? this.#connections.busy(exchange.slot) : undefined
+      if (conn?.exchange !== exchange) {
+        if (file !== undefined) closeFile(file.descriptor)
+        return
+      }
+      exchange.state = AnswerState.Open
+      if (error !== undefined) this.failed(new HttpRequest(exchange), new HttpResponse(exchange), error)
+      else if (found !== undefined && !('descriptor' in found)) new HttpResponse(exchange).send(found)
+      else if (file !== undefined) this.#answerFile(conn, exchange, file)
+    })
   }
 
   failed(req: HttpRequest, res: HttpResponse, error: unknown, fields: readonly (readonly [string, string])[] = []): void {
@@ -355,14 +376,16 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     const req = new HttpRequest(exchange)
     const res = new HttpResponse(exchange)
     const goesOn = this.#dispatch.run(exchange, target.path, req, res)
-    if (exchange.answered && !goesOn && exchange.isReusable) {
+    // While a file is opened the exchange is its answer's, whatever the handler was told.
+    const isOver = conn.exchange !== exchange
+    if (isOver && !goesOn && exchange.isReusable) {
       const ended = exchange.ended()
       req.become(ended)
       res.become(ended)
       return
     }
     this.#exchange = new Exchange(this)
-    if (exchange.answered) exchange.release()
+    if (isOver) exchange.release()
     else {
       exchange.retain()
       this.#setPhase(conn, Phase.Handling, this.#config.handlerTimeout * 1000)
@@ -394,10 +417,32 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
 
   // Answering.
 
+  /** Header and file leave in this order; the file is closed when the last of it has left, or the connection is gone. */
+  #answerFile(conn: Connection, exchange: Exchange, file: OpenFile): void {
+    const { slot } = conn
+    exchange.state = AnswerState.Answered
+    exchange.fileBytes = file.bytes
+    const close = this.#closesAfter(conn, exchange)
+    this.#outbox.put(conn, exchange, persistenceOf(close, exchange))
+    if (exchange.method === 'HEAD' || this.#net.sendFile(slot, file.descriptor, 0, file.bytes)) closeFile(file.descriptor)
+    else {
+      conn.file = file.descriptor
+      this.#outbox.block(conn)
+    }
+    this.#answerPut(conn, exchange, close)
+  }
+
   #answer(conn: Connection, exchange: Exchange): void {
-    const close = !exchange.keepAlive || this.#draining || (conn.ended && conn.heldBytes === 0 && this.#outbox.current !== conn)
-    const persistence = close ? Persistence.Close : exchange.minorVersion === 0 ? Persistence.KeepAlive : Persistence.Default
-    this.#outbox.put(conn, exchange, persistence)
+    const close = this.#closesAfter(conn, exchange)
+    this.#outbox.put(conn, exchange, persistenceOf(close, exchange))
+    this.#answerPut(conn, exchange, close)
+  }
+
+  #closesAfter(conn: Connection, exchange: Exchange): boolean {
+    return !exchange.keepAlive || this.#draining || (conn.ended && conn.heldBytes === 0 && this.#outbox.current !== conn)
+  }
+
+  #answerPut(conn: Connection, exchange: Exchange, close: boolean): void {
     if (this.#access !== undefined) this.#logAccess(exchange, exchange.statusCode, this.#outbox.bodyBytes)
     conn.exchange = undefined
     if (close) {
@@ -431,8 +476,6 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     )
   }
 
-  // Phases and their deadlines.
-
   /** Ends our side after what is written; what the peer still sends is read and dropped, so that its kernel does not reset the answer away. */
   #end(conn: Connection): void {
     // The time to linger begins when the last answer has left: a slow reader is still at it.
@@ -444,4 +487,14 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     conn.phase = phase
     this.#connections.setDeadline(conn.slot, milliseconds)
   }
+}
+
+function persistenceOf(close: boolean, exchange: Exchange): Persistence {
+  return close ? Persistence.Close : exchange.minorVersion === 0 ? Persistence.KeepAlive : Persistence.Default
+}
+
+function closeFileOf(conn: Connection): void {
+  if (conn.file === -1) return
+  closeFile(conn.file)
+  conn.file = -1
 }

@@ -23,6 +23,8 @@ export const Limits = {
   outputArenaBytes: 256 * 1024,
   /** a body above this many bytes gets a buffer of its own, so that the arena stays small */
   arenaBodyBytes: 64 * 1024,
+  /** bytes of a file up to which sendFile reads it and sends it as a body; a larger one goes by sendfile(2), and is never in this process */
+  fileReadBytes: 64 * 1024,
   /** milliseconds that a closing connection may take to read its last answer before it is cut off */
   lingerMs: 2000,
 

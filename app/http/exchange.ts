@@ -10,6 +10,8 @@ export interface ExchangeContext {
   call(name: string, input: unknown, options: { readonly timeoutMs?: number } | undefined): Promise<unknown>
   /** The answer is complete. */
   answered(exchange: Exchange): void
+  /** The answer is the file at this path. */
+  sendFile(exchange: Exchange, path: string): void
 }
 
 /** What the response writer turns into bytes. */
@@ -21,6 +23,8 @@ export interface Answer {
   readonly body: string | Uint8Array
   /** Further fields, as the lines of the header that they become. */
   readonly fieldLines: string
+  /** Bytes of the file that follows the header instead of a body; -1 without one. */
+  readonly fileBytes: number
 }
 
 /** The parameters of a path that has none. */
@@ -71,6 +75,7 @@ export class Exchange implements Answer {
   contentType = ''
   body: string | Uint8Array = ''
   fieldLines = ''
+  fileBytes = -1
   state: AnswerState = AnswerState.Open
   /** `write` was used: the end of the handler answers then. */
   isWritten = false
@@ -104,6 +109,7 @@ export class Exchange implements Answer {
     this.contentType = ''
     this.body = ''
     this.fieldLines = ''
+    this.fileBytes = -1
     this.isWritten = false
   }
 

@@ -88,6 +88,11 @@ export class ResponseWriter {
       const head = `${this.#headText(response, persistence)}\r\n`
       return at + target.latin1Write(head, at, head.length)
     }
+    if (response.fileBytes >= 0) {
+      this.bodyBytes = withoutBody ? 0 : response.fileBytes
+      const head = `${this.#headText(response, persistence)}Content-Length: ${response.fileBytes}${HEAD_END}`
+      return at + target.latin1Write(head, at, head.length)
+    }
     const plain = response.statusCode === 200 && persistence === Persistence.Default && response.fieldLines === ''
     const head = plain ? this.#plainPrefix(response.contentType) : `${this.#headText(response, persistence)}Content-Length: `
     const digits = digitsOf(response.body.length)

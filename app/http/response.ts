@@ -81,6 +81,14 @@ export class HttpResponse {
     answer(this.#exchange, bytes, 'application/octet-stream')
   }
 
+  sendFile(path: string): void {
+    const exchange = changeable(this.#exchange)
+    if (exchange.state === AnswerState.Expired) return
+    if (exchange.contentType === '') exchange.contentType = 'application/octet-stream'
+    exchange.state = AnswerState.Sending
+    exchange.context.sendFile(exchange, path)
+  }
+
   redirect(location: string, code = 302): void {
     if (code < 300 || code > 399) throw new NppError('NPP_HEADER_INVALID', `${code} is not a status that redirects`)
     this.status(code).header('Location', location)
@@ -109,7 +117,7 @@ export class HttpResponse {
 
 /** What comes too late for an expired request is dropped without a word: the handler could not know. */
 function changeable(exchange: Exchange): Exchange {
-  if (exchange.state === AnswerState.Answered)
+  if (exchange.state === AnswerState.Answered || exchange.state === AnswerState.Sending)
     throw new NppError('NPP_ALREADY_ANSWERED', 'the request was answered before; a handler answers once')
   return exchange
 }

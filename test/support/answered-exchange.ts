@@ -7,6 +7,7 @@ export function exchangeFor(answered: (exchange: Exchange) => void = () => undef
     nextRequestId: () => 'id',
     call: () => Promise.reject(new Error('no calls here')),
     answered,
+    sendFile: () => undefined,
   }
   return new Exchange(context)
 }

@@ -27,6 +27,8 @@ class Context implements ExchangeContext {
   }
 
   answered(): void {}
+
+  sendFile(): void {}
 }
 
 interface Given {

@@ -28,6 +28,8 @@ export default defineApp<typeof services>({
       await Promise.resolve()
       throw new Error('late secret of the handler')
     })
+    // Only a test gives clients the run of the file system.
+    route.get('/file', (req, res) => res.sendFile(req.query.get('path') ?? decodeURIComponent(req.query.get('twice') ?? '')))
     route.get('/silent', () => undefined)
     route.get('/forgets', async () => {
       await Promise.resolve()
