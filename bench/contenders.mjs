@@ -43,16 +43,13 @@ function npp(name, variables, site = join(here, '../examples/welcome')) {
   }
 }
 
-// The socket layer of npp as it starts.
-const transport = { NPP_TRANSPORT: 'native' }
-
 export const contenders = [
   { ...usual, name: 'floor', prepare: buildFloor, command: floorCommand },
-  npp('npp', transport),
+  npp('npp', {}),
   npp('npp-node', { NPP_TRANSPORT: 'node' }),
-  { ...npp('npp-template', transport, join(here, 'site')), ownPage: false },
+  { ...npp('npp-template', {}, join(here, 'site')), ownPage: false },
   // Its log is the standard output: to a pipe, it would be a measurement of whoever reads.
-  { ...npp('npp-log', { ...transport, NPP_LOG_LEVEL: 'info', NPP_ACCESS_LOG: '1' }), discardsOutput: true },
+  { ...npp('npp-log', { NPP_LOG_LEVEL: 'info', NPP_ACCESS_LOG: '1' }), discardsOutput: true },
   { ...usual, name: 'bun', prepare: findBun, command: bunCommand },
   peer('node-http'),
   peer('fastify'),

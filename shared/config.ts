@@ -136,7 +136,7 @@ const SETTINGS: Settings = {
   keyFile: { ...path, initial: '', about: 'PEM file of the private key, without a passphrase.' },
   httpSocket: { ...absolutePath, initial: '', about: 'Unix socket to listen on, beside the addresses of httpAddress.' },
   httpSocketMode: { ...fileMode, initial: '0660', about: 'Mode of the socket file: who may connect needs to write to it.' },
-  transport: { ...oneOf(TRANSPORTS), initial: 'node', about: "Socket layer: node:net, or npp's own, which is faster and new." },
+  transport: { ...oneOf(TRANSPORTS), initial: 'native', about: "Socket layer: npp's own, or node:net." },
   polling: {
     ...oneOf(POLLINGS),
     initial: 'epoll',
