@@ -19,7 +19,7 @@ export interface Wire {
   /** Memory of another transport: what is written from it is copied, however large. */
   readonly borrowed?: Buffer | undefined
   /** Cuts off what has not been handed to `accept` yet. */
-  close?(): void
+  stopListening?(): void
 }
 
 const PLAIN: Wire = {
@@ -195,12 +195,12 @@ export class NodeTransport implements Transport {
   stopListening(): void {
     for (const server of this.#servers) server.close()
     this.#servers = []
+    this.#wire.stopListening?.()
   }
 
   close(): void {
     this.#isClosed = true
     this.stopListening()
-    this.#wire.close?.()
     for (const socket of this.#refused) socket.destroy()
     for (const link of this.#links) link?.socket.destroy()
   }

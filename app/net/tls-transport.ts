@@ -111,7 +111,7 @@ class TlsWire implements Wire {
     return server
   }
 
-  close(): void {
+  stopListening(): void {
     for (const raw of this.#shaking) raw.destroy()
   }
 }

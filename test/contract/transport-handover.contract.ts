@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { NativeTransport } from '../../app/net/native-transport.ts'
 import { eventually } from '../support/eventually.ts'
-import { client, listening, pattern, turns, type TransportHost, type TransportKind } from '../support/transport-host.ts'
+import { client, listening, pattern, send, turns, type TransportHost, type TransportKind } from '../support/transport-host.ts'
 
 /** An open file without a name; whoever wants it closed earlier takes it out of the list. */
 function file(context: TestContext, bytes: Buffer, open: Set<number> = new Set()): number {
@@ -19,10 +19,6 @@ function file(context: TestContext, bytes: Buffer, open: Set<number> = new Set()
     for (const each of open) closeSync(each)
   })
   return descriptor
-}
-
-function say(host: TransportHost, slot: number, text: string): boolean {
-  return host.transport.write(slot, Buffer.from(text), 0, Buffer.byteLength(text))
 }
 
 /** Takes a detached socket over: an echo that ends when its peer does. */
@@ -185,11 +181,11 @@ export function handoverContract(kind: TransportKind): void {
       const descriptor = file(context, bytes, open)
       const host = await listening(context, kind, {
         received: (transport, slot) => {
-          say(host, slot, 'head ')
+          send(host, slot, 'head ')
           assert.equal(transport.sendFile(slot, descriptor, 1000, bytes.byteLength - 1000), false)
-          say(host, slot, ' middle ')
+          send(host, slot, ' middle ')
           assert.equal(transport.sendFile(slot, descriptor, 0, 1000), false)
-          say(host, slot, ' tail')
+          send(host, slot, ' tail')
           assert.ok(transport.unsent(slot) > bytes.byteLength - 8 * 1024 * 1024)
         },
         drained: () => {
@@ -209,7 +205,7 @@ export function handoverContract(kind: TransportKind): void {
       const expected = [Buffer.from('head '), bytes.subarray(1000), Buffer.from(' middle '), bytes.subarray(0, 1000), Buffer.from(' tail')]
       assert.ok(all.equals(Buffer.concat(expected)))
       one.chunks = []
-      say(host, host.slots[0] ?? -1, 'afterwards')
+      send(host, host.slots[0] ?? -1, 'afterwards')
       await one.says('afterwards')
       one.reset()
       await eventually('closed', () => host.open.size === 0)
@@ -225,7 +221,7 @@ export function handoverContract(kind: TransportKind): void {
           transport.pause(slot)
           transport.sendFile(slot, descriptor, 0, bytes.byteLength)
           transport.end(slot)
-          say(host, slot, 'after the end')
+          send(host, slot, 'after the end')
         },
       })
       const one = await client(context, { port: host.port })
@@ -252,7 +248,7 @@ export function handoverContract(kind: TransportKind): void {
         const host = await listening(context, kind, {
           received: (transport, slot) => {
             transport.sendFile(slot, descriptor, offset, 1000)
-            say(host, slot, 'not this')
+            send(host, slot, 'not this')
           },
         })
         if (descriptor === shrinking) ftruncateSync(shrinking, 10)

@@ -7,11 +7,13 @@ import { eventually } from '../support/eventually.ts'
 import { startTransportChild } from '../support/transport-child-process.ts'
 import { client, listening, TRANSPORTS, turns, type TransportHost } from '../support/transport-host.ts'
 import { handoverContract } from './transport-handover.contract.ts'
+import { limitsContract } from './transport-limits.contract.ts'
 import { transportContract } from './transport.contract.ts'
 
 for (const kind of TRANSPORTS) {
   transportContract(kind)
   handoverContract(kind)
+  limitsContract(kind)
 }
 
 function native(host: TransportHost): NativeTransport {

@@ -1,4 +1,7 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { NativeTransport } from '../../app/net/native-transport.ts'
@@ -201,4 +204,24 @@ export function pattern(length: number): Buffer {
   const bytes = Buffer.allocUnsafe(length)
   for (let at = 0; at < length; at++) bytes[at] = (at * 31 + (at >> 8) * 17 + (at >> 16)) & 0xff
   return bytes
+}
+
+export const ECHO: Hooks = {
+  received: (transport, slot, bytes) => transport.write(slot, bytes, 0, bytes.byteLength),
+  ended: (transport, slot) => transport.end(slot),
+}
+
+export function send(host: TransportHost, slot: number, text: string): boolean {
+  return host.transport.write(slot, Buffer.from(text), 0, Buffer.byteLength(text))
+}
+
+export function descriptors(): number {
+  return readdirSync('/proc/self/fd').length
+}
+
+/** A folder that is gone after the test. */
+export function folder(context: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'npp-'))
+  context.after(() => rmSync(path, { recursive: true, force: true }))
+  return path
 }
