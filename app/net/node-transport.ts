@@ -27,9 +27,10 @@ const PLAIN: Wire = {
   isDeferred: false,
 }
 
-/** What was written behind a file. */
+/** What was written behind a file, or is more than node:tls is to encrypt at once. */
 interface Queued {
   readonly bytes: Buffer
+  at: number
   /** How much of it counts as waiting. */
   readonly counted: number
 }
@@ -127,7 +128,7 @@ export class NodeTransport implements Transport {
     const counted = part.byteLength <= Limits.copiedWriteBytes ? part.byteLength : 0
     if (this.#isTooMuch(link, counted)) return true
     link.isOwed = true
-    if (link.isSending) link.queue.push({ bytes: part, counted })
+    if (link.isSending) link.queue.push({ bytes: part, at: 0, counted })
     // 'drain' is told only above the high-water mark; the callback of a write behind the others is told always.
     else socket.write(NOTHING, () => this.#left(slot, link, counted))
     return false
@@ -141,7 +142,7 @@ export class NodeTransport implements Transport {
     const handle: unknown = Reflect.get(socket, '_handle')
     const inHandle = typeof handle === 'object' && handle !== null && 'writeQueueSize' in handle ? Number(handle.writeQueueSize) : 0
     let bytes = inHandle > 0 ? inHandle : socket.writableLength
-    for (const part of queue) bytes += 'bytes' in part ? part.bytes.byteLength : part.end - part.at
+    for (const part of queue) bytes += ('bytes' in part ? part.bytes.byteLength : part.end) - part.at
     return bytes
   }
 
@@ -150,10 +151,7 @@ export class NodeTransport implements Transport {
     if (link === undefined || link.isEnding || link.socket.destroyed || length === 0) return true
     link.isOwed = true
     link.queue.push({ descriptor, at: offset, end: offset + length })
-    if (link.isSending) return false
-    link.isSending = true
-    // What was written before leaves first: the callback comes when it has.
-    link.socket.write(NOTHING, () => this.#sendQueue(slot, link))
+    this.#startQueue(slot, link)
     return false
   }
 
@@ -268,8 +266,11 @@ export class NodeTransport implements Transport {
       if (this.#isTooMuch(link, counted)) return true
     } else link.waiting += counted
     const bytes = isCopy ? Buffer.from(part) : part
-    if (link.isSending) link.queue.push({ bytes, counted })
-    else link.socket.write(bytes, () => this.#left(slot, link, counted))
+    // Encrypted at once it would be there a second time, and nobody could tell how much of it has left.
+    if (link.isSending || part.byteLength > Limits.copiedWriteBytes || link.socket.writableLength > Limits.copiedWriteBytes) {
+      link.queue.push({ bytes, at: 0, counted })
+      this.#startQueue(slot, link)
+    } else link.socket.write(bytes, () => this.#left(slot, link, counted))
     if (isBorrowed || (isCopy && link.waiting <= Limits.copiedWriteBytes)) {
       if (!link.isOwed) this.#lookLater(slot)
       return true
@@ -303,6 +304,13 @@ export class NodeTransport implements Transport {
     this.#events.drained(slot)
   }
 
+  #startQueue(slot: number, link: Link): void {
+    if (link.isSending) return
+    link.isSending = true
+    // What was written before leaves first: the callback comes when it has.
+    link.socket.write(NOTHING, () => this.#sendQueue(slot, link))
+  }
+
   /** Goes on with what is queued: all that was written before has left. */
   #sendQueue(slot: number, link: Link): void {
     const { socket, queue } = link
@@ -313,9 +321,12 @@ export class NodeTransport implements Transport {
       if (link.isEnding) socket.end()
       this.#left(slot, link, 0)
     } else if ('bytes' in next) {
-      queue.shift()
-      socket.write(next.bytes, () => {
-        link.waiting -= next.counted
+      const start = next.at
+      next.at = Math.min(start + Limits.copiedWriteBytes, next.bytes.byteLength)
+      const isLast = next.at === next.bytes.byteLength
+      if (isLast) queue.shift()
+      socket.write(next.bytes.subarray(start, next.at), () => {
+        if (isLast) link.waiting -= next.counted
         this.#sendQueue(slot, link)
       })
     } else {

@@ -38,6 +38,30 @@ export function limitsContract(kind: TransportKind): void {
       await other.says('well')
     })
 
+    it('tells how much is unsent, which falls while a slow reader takes some', async (context) => {
+      const host = await listening(context, kind)
+      const one = await client(context, { port: host.port })
+      await eventually('opened', () => host.slots.length === 1)
+      const slot = host.slots[0] ?? -1
+      one.socket.pause()
+      let most = 0
+      one.socket.on('data', () => {
+        if (one.bytes > most) one.socket.pause()
+      })
+      const big = Buffer.alloc(24 * 1024 * 1024)
+      host.transport.write(slot, big, 0, big.byteLength)
+      for (let step = 0; step < 3; step++) {
+        const before = host.transport.unsent(slot)
+        assert.ok(before > 0)
+        most = one.bytes + 4 * 1024 * 1024
+        one.socket.resume()
+        await eventually('it takes some', () => one.bytes > most && host.transport.unsent(slot) < before)
+      }
+      most = Infinity
+      one.socket.resume()
+      await eventually('all has left', () => one.bytes === big.byteLength && host.transport.unsent(slot) === 0)
+    })
+
     it('lets a refused client read what it is told, though its request comes late', async (context) => {
       const host = await listening(context, kind, ECHO, { maxConnections: 1 })
       await client(context, { port: host.port })
