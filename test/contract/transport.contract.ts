@@ -354,10 +354,10 @@ export function transportContract(kind: TransportKind): void {
         await eventually(`closed, reset ${stage}`, () => slots.length <= 1 && open.size === 0)
         await turns(20)
         // By TLS it may be told open only now, as the client is through with the handshake first, and node:tls may take a reset right after that
-        // for an end: the next write finds out.
+        // for an end, and not even a write finds out: whoever is told of the end cuts it off.
         const now = host()
         await eventually(`each is told closed, reset ${stage}`, () => {
-          if (kind === 'tls') for (const slot of open) send(now, slot, 'too late')
+          if (kind === 'tls') for (const slot of open) if (now.told.includes(`ended ${slot}`)) now.transport.destroy(slot)
           return now.count('closed') === slots.length
         })
       }
