@@ -1,5 +1,5 @@
-// npm run test:asan — the contract tests with the addon built under the address and undefined-behaviour sanitizers. They run in a copy,
-// so that no other process ever loads that build.
+// npm run test:asan — the contract tests, and the wire tests on the native transport, with the addon built under the address and
+// undefined-behaviour sanitizers. They run in a copy, so that no other process ever loads that build.
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** Where test/faults.c begins its round, 1 to 9: from two places a test does not meet the same failures. */
-const FAULT_SEEDS = process.env.NPP_TEST_FAULTS === undefined ? ['1', '8'] : [process.env.NPP_TEST_FAULTS]
+const { NPP_TEST_FAULTS: seed, ...environment } = process.env
+const FAULT_SEEDS = seed === undefined ? ['1', '8'] : [seed]
 const compiler = process.env.CC ?? 'cc'
 
 function run(program, args, options = {}) {
@@ -26,14 +27,16 @@ function runtime() {
 if (run(process.execPath, [join(ROOT, 'native/build.mjs'), '--sanitize'], { stdio: 'inherit' }).status !== 0) process.exit(1)
 const copy = mkdtempSync(join(tmpdir(), 'npp-asan-'))
 try {
-  for (const name of ['dist', 'native', 'package.json']) cpSync(join(ROOT, name), join(copy, name), { recursive: true })
+  for (const name of ['cli', 'dist', 'native', 'package.json']) cpSync(join(ROOT, name), join(copy, name), { recursive: true })
   cpSync(join(ROOT, 'native/build/npp-asan.node'), join(copy, 'native/build/npp.node'))
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'), 'dir')
-  const files = readdirSync(join(copy, 'dist/test/contract'))
-    .filter((file) => file.endsWith('.test.js'))
-    .map((file) => join('dist/test/contract', file))
+  const filesOf = (folder) =>
+    readdirSync(join(copy, 'dist/test', folder))
+      .filter((file) => file.endsWith('.test.js'))
+      .map((file) => join('dist/test', folder, file))
+  const contract = filesOf('contract')
   const env = {
-    ...process.env,
+    ...environment,
     LD_PRELOAD: runtime(),
     // V8 never frees what it has at exit; leaks of ours would drown in it.
     ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=0:halt_on_error=1',
@@ -43,8 +46,11 @@ try {
     run(process.execPath, ['--test', '--test-concurrency=1', ...chosen], { cwd: copy, env: { ...env, ...more }, stdio: 'inherit' })
       .status ?? 1
   // Once as the system is, and the sockets again with calls that are interrupted, refused for now, or cut short.
-  const transport = files.filter((file) => file.includes('transport'))
-  process.exitCode = test(files, {}) || FAULT_SEEDS.reduce((failed, seed) => failed || test(transport, { NPP_TEST_FAULTS: seed }), 0)
+  const transport = contract.filter((file) => file.includes('transport'))
+  process.exitCode =
+    test(contract, {}) ||
+    test(filesOf('wire'), { TEST_TRANSPORT: 'native' }) ||
+    FAULT_SEEDS.reduce((failed, seed) => failed || test(transport, { NPP_TEST_FAULTS: seed }), 0)
 } finally {
   rmSync(copy, { recursive: true, force: true })
 }

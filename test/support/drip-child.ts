@@ -68,6 +68,8 @@ async function step(word: string): Promise<number> {
   }
 }
 
-process.on('message', (word) => {
-  void step(String(word)).then((done) => process.send?.(done))
-})
+async function carryOut(word: string): Promise<void> {
+  process.send?.(await step(word))
+}
+
+process.on('message', (word) => void carryOut(String(word)))

@@ -100,12 +100,13 @@ const ROUTES: Readonly<Record<string, HandlerTarget['handle']>> = {
   '/late': (req, res) => void setTimeout(() => res.text('late'), Number(req.query.get('ms'))),
   '/slow': async (req, res) => res.json(await req.callAsync('slow', Number(req.query.get('ms')))),
   '/mixed': async (_req, res) => {
-    await sleep(2)
     const file = await readFile(new URL(import.meta.url), 'utf8')
     const fetched = await (await fetch(`http://127.0.0.1:${port}/hello`, { headers: { connection: 'close' } })).text()
     await new Promise((resolve) => {
       setImmediate(resolve)
     })
+    // Last, so that the answer leaves in a turn in which no socket has anything to say.
+    await sleep(50)
     res.json({ file: file.length > 0, fetched, promise: await Promise.resolve('kept') })
   },
 }

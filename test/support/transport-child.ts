@@ -138,13 +138,14 @@ async function throwing(kind: TransportKind): Promise<void> {
   leave()
 }
 
+function fail(word: string): void {
+  throw new Error(word)
+}
+
 /** Every event throws, always. The parent is the client; at its word it is told what was told here, and what was thrown. */
 async function throwingAlways(kind: TransportKind): Promise<void> {
   const thrown = new Set<string>()
   process.on('uncaughtException', (error) => thrown.add(error.message))
-  const fail = (word: string): void => {
-    throw new Error(word)
-  }
   const piece = Buffer.alloc(10_000)
   const host = new TransportHost(kind, {
     opened: () => fail('opened'),

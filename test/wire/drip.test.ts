@@ -52,11 +52,11 @@ describe('clients that send a byte a second', () => {
       })
       assert.equal(await does(drips, 'connect'), count)
 
-      let dripping = true
+      const dripping = new AbortController()
       const others = Array.from({ length: 4 }, async () => {
         const client = await rawClient(context, engine.port)
         let answers = 0
-        while (dripping) {
+        while (!dripping.signal.aborted) {
           assert.equal((await client.send(REQUEST).answer()).status, 200)
           answers++
           await sleep(10)
@@ -67,7 +67,7 @@ describe('clients that send a byte a second', () => {
       const load = await engine.load(async () => {
         for (let second = 0; second < SECONDS; second++) assert.equal(await does(drips, 'drip'), count)
       })
-      dripping = false
+      dripping.abort()
       const answers = (await Promise.all(others)).reduce((sum, each) => sum + each, 0)
       assert.ok(answers >= others.length * SECONDS, `${answers} answers to others`)
       assert.ok(load < 0.9, `${load} of a processor`)
