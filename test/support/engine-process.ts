@@ -2,7 +2,11 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { eventually } from './eventually.ts'
 import { limitDescriptors } from './transport-child-process.ts'
-import type { TransportKind } from './transport-host.ts'
+import { TRANSPORTS, type TransportKind } from './transport-host.ts'
+
+/** Where the native layer is what is tested, node:net has nothing to say. */
+export const ENGINE_TRANSPORTS: readonly TransportKind[] =
+  process.env['TEST_TRANSPORT'] === 'native' ? TRANSPORTS.filter((kind) => kind !== 'node') : TRANSPORTS
 
 const CHILD = fileURLToPath(new URL('./engine-child.js', import.meta.url))
 

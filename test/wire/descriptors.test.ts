@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { after, before, describe, it } from 'node:test'
-import { type EngineProcess, startEngine, value } from '../support/engine-process.ts'
+import { ENGINE_TRANSPORTS, type EngineProcess, startEngine, value } from '../support/engine-process.ts'
 import { eventually } from '../support/eventually.ts'
 import { rawClient } from '../support/raw-client.ts'
-import { REFUSED, TRANSPORTS } from '../support/transport-host.ts'
+import { REFUSED } from '../support/transport-host.ts'
 
 const GET = 'GET /hello HTTP/1.1\r\nHost: a\r\n\r\n'
 const ENOUGH = 200
@@ -17,7 +17,7 @@ async function acceptFailures(engine: EngineProcess): Promise<number> {
   return value(await engine.ask('brief'), 'acceptFailures')
 }
 
-for (const kind of TRANSPORTS) {
+for (const kind of ENGINE_TRANSPORTS) {
   describe(`engine on ${kind}: without descriptors`, () => {
     let engine: EngineProcess
 

@@ -5,9 +5,8 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, it } from 'node:test'
-import { startEngine, value } from '../support/engine-process.ts'
+import { ENGINE_TRANSPORTS, startEngine, value } from '../support/engine-process.ts'
 import { rawClient } from '../support/raw-client.ts'
-import { TRANSPORTS } from '../support/transport-host.ts'
 
 const CHILD = fileURLToPath(new URL('../support/drip-child.js', import.meta.url))
 const WANTED = 5000
@@ -30,7 +29,7 @@ async function does(drips: ChildProcess, word: string): Promise<unknown> {
 }
 
 describe('clients that send a byte a second', () => {
-  for (const kind of TRANSPORTS) {
+  for (const kind of ENGINE_TRANSPORTS) {
     it(`hold up no other on ${kind}, cost a read a byte, and are all answered in the end`, async (context) => {
       const allowed = descriptorsAllowed()
       const wanted = kind === 'select' ? SELECTED : WANTED

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, it } from 'node:test'
-import { type EngineProcess, startEngine } from '../support/engine-process.ts'
+import { ENGINE_TRANSPORTS, type EngineProcess, startEngine } from '../support/engine-process.ts'
 import { rawClient } from '../support/raw-client.ts'
-import { TRANSPORTS } from '../support/transport-host.ts'
 
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
 const IDLE_CLIENTS = 100
@@ -16,7 +15,7 @@ describe('the event loop around the engine', () => {
     context.after(() => {
       for (const engine of engines) engine.kill()
     })
-    for (const kind of TRANSPORTS) {
+    for (const kind of ENGINE_TRANSPORTS) {
       const engine = await startEngine(kind)
       engines.push(engine)
       for (let count = 0; count < IDLE_CLIENTS; count++) {
@@ -27,10 +26,11 @@ describe('the event loop around the engine', () => {
     }
     await sleep(500) // The compiler finishes what the requests have left it.
     const loads = await Promise.all(engines.map((engine) => engine.load(() => sleep(2000))))
-    for (const [index, kind] of TRANSPORTS.entries()) assert.ok((loads[index] ?? 1) < IDLE, `${kind}: ${loads[index]} of a processor`)
+    for (const [index, kind] of ENGINE_TRANSPORTS.entries())
+      assert.ok((loads[index] ?? 1) < IDLE, `${kind}: ${loads[index]} of a processor`)
   })
 
-  for (const kind of TRANSPORTS) {
+  for (const kind of ENGINE_TRANSPORTS) {
     it(`runs timers, promises, fetch and files of handlers on ${kind}`, async (context) => {
       const engine = await startEngine(kind)
       context.after(() => engine.kill())

@@ -2,10 +2,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { after, before, describe, it } from 'node:test'
-import { type EngineProcess, growth, startEngine, value } from '../support/engine-process.ts'
+import { ENGINE_TRANSPORTS, type EngineProcess, growth, startEngine, value } from '../support/engine-process.ts'
 import { eventually } from '../support/eventually.ts'
 import { rawClient, type RawClient } from '../support/raw-client.ts'
-import { TRANSPORTS } from '../support/transport-host.ts'
 
 /** Clients that meet each fault in one round, half of them after the engine has had its turn. */
 const CLIENTS = 6
@@ -92,7 +91,7 @@ async function serves(context: Context, { port }: EngineProcess): Promise<void> 
   client.socket.destroy()
 }
 
-for (const kind of TRANSPORTS) {
+for (const kind of ENGINE_TRANSPORTS) {
   describe(`engine on ${kind}: faults of clients`, () => {
     let engine: EngineProcess
 
