@@ -186,7 +186,8 @@ function look(): Record<string, number> {
     keptBytes,
     heldBuffers,
   } = transport instanceof NativeTransport ? transport.counters : { connections: 0, keptBytes: 0, heldBuffers: 0 }
-  return { ...brief(), slots, keptBytes, heldBuffers, rss: process.memoryUsage.rss(), descriptors: readdirSync('/proc/self/fd').length }
+  const { rss, heapUsed, external } = process.memoryUsage()
+  return { ...brief(), slots, keptBytes, heldBuffers, rss, live: heapUsed + external, descriptors: readdirSync('/proc/self/fd').length }
 }
 
 const filling: number[] = []

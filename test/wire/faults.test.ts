@@ -58,8 +58,8 @@ class Round {
   }
 }
 
-async function resets(context: Context, { port }: EngineProcess, reach: Reach): Promise<void> {
-  for (let count = 0; count < CLIENTS; count++) {
+async function resets(context: Context, { port }: EngineProcess, reach: Reach, clients = CLIENTS): Promise<void> {
+  for (let count = 0; count < clients; count++) {
     const client = await rawClient(context, port)
     await reach(client)
     if (count % 2 === 0) await sleep(2)
@@ -153,10 +153,10 @@ for (const kind of ENGINE_TRANSPORTS) {
     })
 
     it('all of them again and again make the process no larger', async (context) => {
-      const grown = await growth(engine, 2, async () => {
+      const grown = await growth(engine, 6, async () => {
         const round = new Round()
         context.after(() => round.end())
-        for (const reach of Object.values(RESETS)) await resets(round, engine, reach)
+        for (const [stage, reach] of Object.entries(RESETS)) await resets(round, engine, reach, stage.includes('half written') ? 2 : 8)
         for (const [request, bytes] of Object.values(HALF_CLOSES)) await endsItsSide(round, engine, request, bytes)
         round.end()
       })
