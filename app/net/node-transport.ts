@@ -233,21 +233,24 @@ export class NodeTransport implements Transport {
     const slot = this.#free.pop() ?? this.#links.length
     const events = this.#events
     const listeners: Link['listeners'] = [
-      ['data', (chunk) => events.received(slot, chunk, 0, chunk.byteLength)],
-      ['end', () => events.ended(slot)],
+      ['data', guarded((chunk) => events.received(slot, chunk, 0, chunk.byteLength))],
+      ['end', guarded(() => events.ended(slot))],
       // A reset is an ordinary end of a connection; 'close' follows and tells.
       ['error', () => socket.destroy()],
-      ['close', () => this.#release(slot)],
+      ['close', guarded(() => this.#release(slot))],
     ]
     this.#links[slot] = { socket, listeners, waiting: 0, queue: [], isSending: false, isEnding: false, isOwed: false }
     for (const [event, listener] of listeners) socket.on(event, listener)
-    events.opened(slot)
+    guarded(() => events.opened(slot))()
   }
 
   #release(slot: number): void {
-    if (!this.#isClosed) this.#events.closed(slot)
-    this.#links[slot] = undefined
-    this.#free.push(slot)
+    try {
+      if (!this.#isClosed) this.#events.closed(slot)
+    } finally {
+      this.#links[slot] = undefined
+      this.#free.push(slot)
+    }
   }
 
   /** Counts bytes that have to wait. True when they are more than may, and the connection is cut off. */
@@ -291,7 +294,7 @@ export class NodeTransport implements Transport {
       if (link === undefined || link.isOwed || link.waiting === 0 || link.socket.destroyed) continue
       if (this.#isTooMuch(link, 0)) continue
       link.isOwed = true
-      this.#events.stalled(slot)
+      guarded(() => this.#events.stalled(slot))()
     }
   }
 
@@ -301,7 +304,7 @@ export class NodeTransport implements Transport {
     if (!link.isOwed || this.#links[slot] !== link || link.socket.destroyed) return
     if (link.isSending || link.socket.writableLength > 0) return
     link.isOwed = false
-    this.#events.drained(slot)
+    guarded(() => this.#events.drained(slot))()
   }
 
   #startQueue(slot: number, link: Link): void {
@@ -354,6 +357,22 @@ export class NodeTransport implements Transport {
     })
     socket.end(this.#options.refusal)
     socket.resume()
+  }
+}
+
+/**
+ * The listener, whose exception ends up at 'uncaughtException' a tick later: thrown within node:tls it would keep that from going on with the
+ * connection.
+ */
+function guarded(listener: (chunk: Buffer) => void): (chunk?: Buffer) => void {
+  return (chunk = NOTHING) => {
+    try {
+      listener(chunk)
+    } catch (error) {
+      process.nextTick(() => {
+        throw error
+      })
+    }
   }
 }
 

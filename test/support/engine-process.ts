@@ -4,9 +4,12 @@ import { eventually } from './eventually.ts'
 import { limitDescriptors } from './transport-child-process.ts'
 import { TRANSPORTS, type TransportKind } from './transport-host.ts'
 
-/** Where the native layer is what is tested, node:net has nothing to say. */
-export const ENGINE_TRANSPORTS: readonly TransportKind[] =
-  process.env['TEST_TRANSPORT'] === 'native' ? TRANSPORTS.filter((kind) => kind !== 'node') : TRANSPORTS
+const chosen = process.env['TEST_TRANSPORT']
+
+/** All that speak plainly; where one layer is what is tested, the other has nothing to say. */
+export const ENGINE_TRANSPORTS: readonly TransportKind[] = TRANSPORTS.filter(
+  (kind) => kind !== 'tls' && (chosen === undefined || (chosen === 'node') === (kind === 'node')),
+)
 
 const CHILD = fileURLToPath(new URL('./engine-child.js', import.meta.url))
 

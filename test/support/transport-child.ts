@@ -147,26 +147,30 @@ async function throwingAlways(kind: TransportKind): Promise<void> {
   const thrown = new Set<string>()
   process.on('uncaughtException', (error) => thrown.add(error.message))
   const piece = Buffer.alloc(10_000)
-  const host = new TransportHost(kind, {
-    opened: () => fail('opened'),
-    received: (transport, slot, bytes) => {
-      transport.write(slot, bytes, 0, bytes.byteLength)
-      // More than the kernel takes, in writes that are copied where there are copies: a stall, and later a drain.
-      if (bytes.toString() === 'big')
-        for (let round = 0; round < 1200; round++) transport.write(slot, Buffer.from(piece), 0, piece.byteLength)
-      fail('received')
+  const host = new TransportHost(
+    kind,
+    {
+      opened: () => fail('opened'),
+      received: (transport, slot, bytes) => {
+        transport.write(slot, bytes, 0, bytes.byteLength)
+        // More than the kernel takes, in writes that are copied where there are copies: a stall, and later a drain.
+        if (bytes.toString() === 'big')
+          for (let round = 0; round < 1200; round++) transport.write(slot, Buffer.from(piece), 0, piece.byteLength)
+        fail('received')
+      },
+      ended: (transport, slot) => {
+        transport.end(slot)
+        fail('ended')
+      },
+      stalled: () => fail('stalled'),
+      drained: () => fail('drained'),
+      closed: () => fail('closed'),
+      turnBegan: () => fail('turnBegan'),
+      turnEnded: () => fail('turnEnded'),
+      acceptFailed: () => fail('acceptFailed'),
     },
-    ended: (transport, slot) => {
-      transport.end(slot)
-      fail('ended')
-    },
-    stalled: () => fail('stalled'),
-    drained: () => fail('drained'),
-    closed: () => fail('closed'),
-    turnBegan: () => fail('turnBegan'),
-    turnEnded: () => fail('turnEnded'),
-    acceptFailed: () => fail('acceptFailed'),
-  })
+    { maxBuffered: 2 * 1200 * piece.byteLength },
+  )
   await listen(host)
   process.on('message', (word) => {
     if (word === 'thrown') report([...thrown].toSorted((one, other) => one.localeCompare(other)).join(' '))
