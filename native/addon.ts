@@ -30,6 +30,7 @@ export interface AddonNet {
   acceptAgain(): void
   sweep(): number
   execute(count: number): number
+  more(): number
   send(slot: number, bytes: Uint8Array, start: number, end: number): number
   sendFile(slot: number, descriptor: number, offset: number, length: number): number
   peer(slot: number): string

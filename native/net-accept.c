@@ -39,36 +39,36 @@ static void give_up_for_now(struct npp_net *net, int error) {
     if (listener->watched) net->poller->kind->remove(net->poller, listener->descriptor);
     listener->watched = false;
   }
-  (void)npp_net_tell(net, 0, NPP_EXHAUSTED, error, 0);
+  npp_net_tell(net, 0, NPP_EXHAUSTED, error, 0);
 }
 
-static bool take_in(struct npp_net *net, int descriptor) {
+static void take_in(struct npp_net *net, int descriptor) {
   int limit = net->poller->kind->descriptor_limit;
   uint32_t slot = limit != 0 && descriptor >= limit ? NPP_NO_SLOT : npp_table_take(&net->table, descriptor);
   if (slot == NPP_NO_SLOT) {
     npp_net_refuse(net, descriptor, true);
-    return net->owner != NULL;
+    return;
   }
   if (npp_net_watch(net, slot, &net->table.all[slot]) < 0) {
     /* epoll(7): max_user_watches, or no memory. */
     net->table.all[slot].descriptor = -1;
     npp_table_release(&net->table, slot);
     npp_net_refuse(net, descriptor, true);
-    return net->owner != NULL;
+    return;
   }
   net->counters.accepted++;
-  return npp_net_tell(net, slot, NPP_OPENED, 0, 0);
+  npp_net_tell(net, slot, NPP_OPENED, 0, 0);
 }
 
 static void accept_some(struct npp_net *net, uint64_t key) {
   uint32_t index = (uint32_t)(key & (LISTENER_BIT - 1));
   for (int count = 0; count < BURST; count++) {
-    /* Telling JavaScript may have ended the listening. */
-    if (index >= net->listener_count || !net->listeners[index].watched) return;
+    /* A listener is told of again while anybody waits; JavaScript may have ended the listening meanwhile. */
+    if (!npp_net_has_room(net) || index >= net->listener_count || !net->listeners[index].watched) return;
     int listener = net->listeners[index].descriptor;
     int descriptor = accept_one(listener);
     if (descriptor >= 0) {
-      if (!take_in(net, descriptor)) return;
+      take_in(net, descriptor);
       continue;
     }
     int error = errno;

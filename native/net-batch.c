@@ -106,49 +106,43 @@ static bool listener_of(struct npp_net *net, napi_value self, napi_value *listen
 }
 
 /*
- * Calls onBatch(count, again) once, and once more for each listener that threw, of an event or of the turn's beginning: it goes on behind that
- * one. False when the net is closed.
+ * Calls onBatch(count, again), which asks for further batches by itself, and once more for each listener that threw, of an event or of the
+ * turn's beginning: it goes on behind that one.
  */
-static bool deliver(struct npp_net *net) {
-  uint32_t count = net->event_count;
+static void deliver(struct npp_net *net, napi_value self) {
   napi_env env = net->env;
-  napi_value self, listener, result, arguments[2];
-  napi_handle_scope scope;
-  if (count == 0) return net->owner != NULL;
-  if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
-  if (napi_get_reference_value(env, net->self, &self) == napi_ok && self != NULL && listener_of(net, self, &listener) &&
-      napi_create_uint32(env, count, &arguments[0]) == napi_ok) {
-    for (uint32_t tries = 0; tries <= count + 1; tries++) {
-      /* No async context: a connection belongs to none, and must not inherit the one in which the addon happened to be loaded. */
-      if (napi_get_boolean(env, tries > 0, &arguments[1]) != napi_ok) break;
-      if (napi_make_callback(env, NULL, self, listener, 2, arguments, &result) == napi_ok) break;
-      report_exception(env);
-      if (net->owner == NULL) break;
-    }
-  } else {
+  napi_value listener, result, arguments[2];
+  uint32_t batch = net->batches, tries = 0;
+  bool again = false;
+  if (!listener_of(net, self, &listener)) {
     report_exception(env);
+    return;
   }
-  net->event_count = 0;
-  net->arena_used = 0;
-  (void)napi_close_handle_scope(env, scope);
-  return net->owner != NULL;
+  while (net->owner != NULL && tries <= net->event_count + 1) {
+    if (napi_create_uint32(env, net->event_count, &arguments[0]) != napi_ok || napi_get_boolean(env, again, &arguments[1]) != napi_ok) return;
+    /* No async context: a connection belongs to none, and must not inherit the one in which the addon happened to be loaded. */
+    if (napi_make_callback(env, NULL, self, listener, 2, arguments, &result) == napi_ok) return;
+    report_exception(env);
+    again = true;
+    tries = net->batches == batch ? tries + 1 : 0;
+    batch = net->batches;
+  }
 }
 
-bool npp_net_tell(struct npp_net *net, uint32_t slot, enum npp_event kind, int32_t offset, int32_t length) {
+void npp_net_tell(struct npp_net *net, uint32_t slot, enum npp_event kind, int32_t offset, int32_t length) {
   int32_t *event = net->events + (size_t)net->event_count * NPP_EVENT_INTS;
   event[0] = (int32_t)slot;
   event[1] = (int32_t)kind;
   event[2] = offset;
   event[3] = length;
-  if (++net->event_count < NPP_EVENTS_MAX) return true;
-  return deliver(net);
+  net->event_count++;
 }
 
 /* ---- reading ---- */
 
 static void fail(struct npp_net *net, uint32_t slot, struct npp_connection *connection, int error) {
   npp_net_close_connection(net, connection);
-  (void)npp_net_tell(net, slot, NPP_CLOSED, error, 0);
+  npp_net_tell(net, slot, NPP_CLOSED, error, 0);
 }
 
 /* Has a poller that tells once tell of this connection again. */
@@ -168,12 +162,12 @@ static void read_some(struct npp_net *net, uint32_t slot, struct npp_connection 
   if (got > 0) {
     int32_t offset = (int32_t)net->arena_used;
     net->arena_used += (size_t)got;
-    if (!npp_net_tell(net, slot, NPP_DATA, offset, (int32_t)got) || connection->descriptor < 0) return;
+    npp_net_tell(net, slot, NPP_DATA, offset, (int32_t)got);
     /* Less than there was room for: nothing is left, or the end alone. */
     if (got == NPP_READ_BYTES || (events & NPP_POLL_END)) read_again(net, slot, connection);
   } else if (got == 0) {
     connection->flags |= NPP_CONN_PEER_ENDED;
-    (void)npp_net_tell(net, slot, NPP_ENDED, 0, 0);
+    npp_net_tell(net, slot, NPP_ENDED, 0, 0);
     if (connection->flags & NPP_CONN_SHUT) {
       fail(net, slot, connection, 0);
     } else {
@@ -199,9 +193,9 @@ static void write_more(struct npp_net *net, uint32_t slot, struct npp_connection
     if (fault && getsockopt(connection->descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0) fail(net, slot, connection, error);
     return;
   }
-  (void)npp_net_tell(net, slot, NPP_DRAINED, 0, 0);
+  npp_net_tell(net, slot, NPP_DRAINED, 0, 0);
   if (end_when_sent(net, connection, &error) < 0) {
-    (void)npp_net_tell(net, slot, NPP_CLOSED, error, 0);
+    npp_net_tell(net, slot, NPP_CLOSED, error, 0);
     return;
   }
   int failed = npp_net_watch(net, slot, connection);
@@ -220,12 +214,6 @@ static void look_at_fault(struct npp_net *net, uint32_t slot, struct npp_connect
   }
 }
 
-/* Room for what one connection may add, made by handing over what there is. False when the net was closed by that. */
-static bool make_room(struct npp_net *net) {
-  if (NPP_ARENA_BYTES - net->arena_used >= NPP_READ_BYTES && NPP_EVENTS_MAX - net->event_count > EVENTS_A_TURN) return true;
-  return deliver(net);
-}
-
 static void serve(struct npp_net *net, const struct npp_ready *ready) {
   struct npp_connection *connection = npp_table_open_at(&net->table, (uint32_t)ready->key);
   if (connection == NULL || connection->generation != (uint32_t)(ready->key >> 32)) return;
@@ -240,27 +228,45 @@ static void serve(struct npp_net *net, const struct npp_ready *ready) {
   }
 }
 
+bool npp_net_has_room(const struct npp_net *net) {
+  return NPP_ARENA_BYTES - net->arena_used >= NPP_READ_BYTES && NPP_EVENTS_MAX - net->event_count > EVENTS_A_TURN;
+}
+
+uint32_t npp_net_fill(struct npp_net *net) {
+  if (!net->telling) return 0;
+  net->event_count = 0;
+  net->arena_used = 0;
+  net->batches++;
+  for (;;) {
+    while (net->ready_at < net->ready_count) {
+      /* What is left has its turn with the next batch. */
+      if (!npp_net_has_room(net)) return net->event_count;
+      const struct npp_ready *ready = &net->ready[net->ready_at++];
+      if (npp_net_is_door(ready->key)) {
+        npp_net_door_ready(net, ready->key);
+      } else {
+        serve(net, ready);
+      }
+    }
+    if (net->event_count > 0) return net->event_count;
+    net->ready_at = 0;
+    net->ready_count = net->poller->kind->take(net->poller, net->ready, NPP_READY_MAX);
+    if (net->ready_count == 0) return 0;
+  }
+}
+
 void npp_net_ready(void *data) {
   struct npp_net *net = data;
-  struct npp_ready ready[NPP_READY_MAX];
   napi_handle_scope scope;
   napi_value self;
-  size_t count;
   napi_env env = net->env;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return;
   /* The handle scope holds `self`, and with it `net`, until it is closed below, whatever the listener does. */
   if (napi_get_reference_value(env, net->self, &self) == napi_ok && self != NULL) {
-    while (net->owner != NULL && (count = net->poller->kind->take(net->poller, ready, NPP_READY_MAX)) > 0) {
-      for (size_t index = 0; index < count && net->owner != NULL; index++) {
-        if (!make_room(net)) break;
-        if (npp_net_is_door(ready[index].key)) {
-          npp_net_door_ready(net, ready[index].key);
-        } else {
-          serve(net, &ready[index]);
-        }
-      }
-      if (net->owner != NULL) (void)deliver(net);
-    }
+    net->telling = true;
+    if (npp_net_fill(net) > 0) deliver(net, self);
+    net->telling = false;
+    net->event_count = 0;
     if (net->owner != NULL) net->poller->kind->done(net->poller);
   }
   (void)napi_close_handle_scope(env, scope);

@@ -90,7 +90,7 @@ void npp_net_refuse(struct npp_net *net, int descriptor, bool may_linger) {
   net->lingering_count++;
   if (net->sweeping) return;
   net->sweeping = true;
-  (void)npp_net_tell(net, 0, NPP_LINGERING, 0, 0);
+  npp_net_tell(net, 0, NPP_LINGERING, 0, 0);
 }
 
 void npp_net_lingering_ready(struct npp_net *net, uint64_t key) {

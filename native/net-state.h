@@ -98,6 +98,13 @@ struct npp_net {
   size_t arena_used;
   int32_t *events;
   uint32_t event_count;
+  /* Batches so far, and whether JavaScript is being told of one. */
+  uint32_t batches;
+  bool telling;
+  /* What the poller has told, from `ready_at` on not served yet. */
+  struct npp_ready ready[NPP_READY_MAX];
+  size_t ready_count;
+  size_t ready_at;
   uint8_t *output;
   int32_t *commands;
   int32_t *outcomes;
@@ -108,10 +115,17 @@ struct npp_net {
 
 /* ---- net-batch.c ---- */
 
+/* Room for what one connection may add to the batch. */
+bool npp_net_has_room(const struct npp_net *net);
+/*
+ * Makes the next batch, in place of the one before, of what is ready; returns how many events it has. 0 when nothing is, or when the rest of the
+ * loop is to have its turn first. Only while JavaScript is being told.
+ */
+uint32_t npp_net_fill(struct npp_net *net);
 /* The poller's `ready`. */
 void npp_net_ready(void *data);
-/* Adds an event; JavaScript is called when the list is full. False when the net was closed by that. */
-bool npp_net_tell(struct npp_net *net, uint32_t slot, enum npp_event kind, int32_t offset, int32_t length);
+/* Adds an event; there must be room. */
+void npp_net_tell(struct npp_net *net, uint32_t slot, enum npp_event kind, int32_t offset, int32_t length);
 /* Carries out `count` commands; returns how many outcomes there are. */
 uint32_t npp_net_execute(struct npp_net *net, uint32_t count);
 /* Has the poller watch for what the connection's state calls for. 0 or a negative errno. */

@@ -57,6 +57,29 @@ static struct npp_net *open_net_of(napi_env env, napi_callback_info info, size_t
   return net;
 }
 
+/* Of a function that `bind` made, which saves the look-up of what `this` wraps: several times a batch, it would cost more than the call. */
+static struct npp_net *bound_net_of(napi_env env, napi_callback_info info, size_t *argc, napi_value *argv) {
+  void *data = NULL;
+  if (napi_get_cb_info(env, info, argc, argv, NULL, &data) != napi_ok) {
+    npp_fail(env);
+    return NULL;
+  }
+  struct npp_net *net = data;
+  if (net->owner == NULL) {
+    napi_throw_error(env, "NPP_NET_CLOSED", "the net was closed before this use");
+    return NULL;
+  }
+  return net;
+}
+
+/* Gives `self` a function that knows the net. It holds on to `self`, and so to the net, for as long as anybody has it. */
+static bool bind(struct npp_net *net, napi_value self, const char *name, napi_callback callback) {
+  napi_value function;
+  return napi_create_function(net->env, name, NAPI_AUTO_LENGTH, callback, net, &function) == napi_ok &&
+         napi_set_named_property(net->env, function, "net", self) == napi_ok &&
+         napi_set_named_property(net->env, self, name, function) == napi_ok;
+}
+
 static bool read_text(napi_env env, napi_value value, char *text, size_t room) {
   size_t length;
   if (napi_get_value_string_utf8(env, value, NULL, 0, &length) != napi_ok || length == 0 || length >= room) return false;
@@ -253,10 +276,18 @@ static napi_value execute(napi_env env, napi_callback_info info) {
   size_t argc = 1;
   napi_value argv[1];
   double count;
-  struct npp_net *net = open_net_of(env, info, &argc, argv);
+  struct npp_net *net = bound_net_of(env, info, &argc, argv);
   if (net == NULL) return NULL;
   if (argc < 1 || !npp_read_integer(env, argv[0], NPP_COMMANDS_MAX, &count)) return refuse(env, "too many commands");
   return npp_integer_value(env, (int32_t)npp_net_execute(net, (uint32_t)count));
+}
+
+/* more(): the next batch, in place of the one that onBatch is being told of; how many events it has, 0 for none. */
+static napi_value more(napi_env env, napi_callback_info info) {
+  size_t argc = 0;
+  struct npp_net *net = bound_net_of(env, info, &argc, NULL);
+  if (net == NULL) return NULL;
+  return npp_integer_value(env, (int32_t)npp_net_fill(net));
 }
 
 /* What a direct write comes to: 0 all sent, 1 it waits, 2 the connection is closed, 3 it waits as a copy. */
@@ -433,7 +464,10 @@ static napi_value construct(napi_env env, napi_callback_info info) {
   if (length > 0) memcpy(net->refusal, refusal, length);
   npp_net_open_spare(net);
   link_net(data, net);
-  if (share_memory(net, self) && napi_wrap(env, self, net, on_collected, NULL, &net->self) == napi_ok) return self;
+  if (share_memory(net, self) && napi_wrap(env, self, net, on_collected, NULL, &net->self) == napi_ok) {
+    /* From here on the net is the object's, which is collected when this fails. */
+    return bind(net, self, "execute", execute) && bind(net, self, "more", more) ? self : npp_fail(env);
+  }
   close_net(net);
   if (net->shared != NULL) (void)napi_delete_reference(env, net->shared);
   free(net);
@@ -459,8 +493,8 @@ napi_status npp_net_register(napi_env env, napi_value exports) {
   const napi_property_descriptor methods[] = {
       METHOD("listen", listen_tcp),   METHOD("listenUnix", listen_unix),          METHOD("adopt", adopt),
       METHOD("send", send_bytes),     METHOD("stopListening", stop_listening),    METHOD("acceptAgain", accept_again),
-      METHOD("execute", execute),     METHOD("sendFile", send_file),              METHOD("peer", peer),
-      METHOD("unsent", unsent),     METHOD("sweep", sweep),
+      METHOD("sendFile", send_file), METHOD("peer", peer),                      METHOD("unsent", unsent),
+      METHOD("sweep", sweep),
       METHOD("detach", detach),       METHOD("counters", counters),               METHOD("close", close_method),
   };
   napi_status status = napi_define_class(env, "Net", NAPI_AUTO_LENGTH, construct, owner, sizeof methods / sizeof methods[0], methods, &net_class);

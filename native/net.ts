@@ -67,7 +67,7 @@ function translated(cause: unknown): unknown {
 
 /**
  * Sockets, a batch of events at a time. `onBatch(count, again)` is called once a batch, with `count` events in `events`; data lies in `arena`
- * and is overwritten after the call. Where it throws, the exception goes to 'uncaughtException' and onBatch is called again for the same
+ * and is overwritten after the call, or by `more`, which it asks for further batches. Where it throws, the exception goes to 'uncaughtException' and onBatch is called again for the same
  * batch, with `again` true, so it has to know how far it got. A slot stays taken until it is released, after Closed as after Destroy.
  *
  * Methods throw NppError NPP_NET_ARGUMENT or NPP_NET_CLOSED, and those that listen the error of the system as it is.
@@ -132,6 +132,11 @@ export class NetHandle {
   /** Carries out the first `count` commands; returns how many outcomes there are. */
   execute(count: number): number {
     return this.#net.execute(count)
+  }
+
+  /** Within onBatch: the next batch in place of the one in hand; how many events it has, 0 where the event loop is to have its turn. */
+  more(): number {
+    return this.#net.more()
   }
 
   /** Sends at once, holding on to `bytes` where the answer is NetSent.Held. */

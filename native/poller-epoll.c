@@ -9,8 +9,8 @@
  * Under load more is ready by the time a batch is answered. Asking for it at once saves a turn of the loop, which asks the kernel twice: for
  * this epoll's descriptor and for what is behind it. A small batch says that there is no such load.
  */
-#define ROUNDS_A_TURN 8
-#define SMALL_BATCH 4
+#define ROUNDS_A_TURN 16
+#define SMALL_BATCH 2
 
 /* epoll(7): an epoll descriptor is itself readable while one of its descriptors is ready, so that libuv's loop can wait for it. */
 struct epoll_poller {

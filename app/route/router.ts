@@ -22,6 +22,9 @@ export interface Match {
 export class Router {
   readonly #exact = new Map<Method, Map<string, Match>>(METHODS.map((method) => [method, new Map<string, Match>()]))
   readonly #tree = findMyWay({ maxParamLength: Limits.targetBytes })
+  #lastPath = ''
+  #lastMethod: Method | undefined
+  #lastMatch: Match | undefined
   /** What answers a path without a route, where the site says so. */
   notFound: HandlerTarget | undefined
 
@@ -45,7 +48,16 @@ export class Router {
 
   /** `path` comes from routingPathOf. HEAD finds GET routes too (RFC 9110 §9.3.2). */
   find(method: Method, path: string): Match | undefined {
-    const match = this.#exact.get(method)?.get(path) ?? this.#search(method, path)
+    // Requests of a moment are often for the same path, as the same string: see TargetCache.
+    if (path === this.#lastPath && method === this.#lastMethod) return this.#lastMatch
+    const exact = this.#exact.get(method)?.get(path)
+    if (exact !== undefined) {
+      this.#lastPath = path
+      this.#lastMethod = method
+      this.#lastMatch = exact
+      return exact
+    }
+    const match = this.#search(method, path)
     return match === undefined && method === 'HEAD' ? this.find('GET', path) : match
   }
 
