@@ -18,7 +18,7 @@ import { Outcome } from './http/outcome.ts'
 import type { RequestParser } from './http/parser.ts'
 import { ParserPool } from './http/parser-pool.ts'
 import { HttpRequest } from './http/request.ts'
-import { Persistence } from './http/response-writer.ts'
+import { Persistence, persistenceOf } from './http/response-writer.ts'
 import { HttpResponse } from './http/response.ts'
 import { TargetCache } from './http/target-cache.ts'
 import type { Transport, TransportEvents } from './net/transport.ts'
@@ -61,6 +61,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
   #reusesReadBuffers = false
   readonly #writeTimeoutMs: number
   #draining = false
+  #drained: Promise<void> | undefined
   #allClosed: (() => void) | undefined
 
   constructor(options: EngineOptions) {
@@ -87,7 +88,11 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
    * Accepts no more connections, ends idle ones, and lets requests in flight finish, each with Connection: close. Resolves when all
    * connections are closed, at the latest after `drainTimeout`, when the rest is cut off.
    */
-  async drain(): Promise<void> {
+  drain(): Promise<void> {
+    return (this.#drained ??= this.#drain())
+  }
+
+  async #drain(): Promise<void> {
     this.#draining = true
     this.#net.stopListening()
     for (const slot of this.#connections.slots()) {
@@ -415,15 +420,13 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     this.#end(conn)
   }
 
-  // Answering.
-
   /** Header and file leave in this order; the file is closed when the last of it has left, or the connection is gone. */
   #answerFile(conn: Connection, exchange: Exchange, file: OpenFile): void {
     const { slot } = conn
     exchange.state = AnswerState.Answered
     exchange.fileBytes = file.bytes
     const close = this.#closesAfter(conn, exchange)
-    this.#outbox.put(conn, exchange, persistenceOf(close, exchange))
+    this.#outbox.put(conn, exchange, persistenceOf(close, exchange.minorVersion))
     if (exchange.method === 'HEAD' || this.#net.sendFile(slot, file.descriptor, 0, file.bytes)) closeFile(file.descriptor)
     else {
       conn.file = file.descriptor
@@ -434,7 +437,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
 
   #answer(conn: Connection, exchange: Exchange): void {
     const close = this.#closesAfter(conn, exchange)
-    this.#outbox.put(conn, exchange, persistenceOf(close, exchange))
+    this.#outbox.put(conn, exchange, persistenceOf(close, exchange.minorVersion))
     this.#answerPut(conn, exchange, close)
   }
 
@@ -487,10 +490,6 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     conn.phase = phase
     this.#connections.setDeadline(conn.slot, milliseconds)
   }
-}
-
-function persistenceOf(close: boolean, exchange: Exchange): Persistence {
-  return close ? Persistence.Close : exchange.minorVersion === 0 ? Persistence.KeepAlive : Persistence.Default
 }
 
 function closeFileOf(conn: Connection): void {

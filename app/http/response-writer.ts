@@ -8,6 +8,12 @@ import type { Answer } from './exchange.ts'
 export const Persistence = { Default: 0, Close: 1, KeepAlive: 2 } as const
 export type Persistence = (typeof Persistence)[keyof typeof Persistence]
 
+/** What to say so that the client of this minor version of HTTP/1 knows. */
+export function persistenceOf(close: boolean, minorVersion: number): Persistence {
+  if (close) return Persistence.Close
+  return minorVersion === 0 ? Persistence.KeepAlive : Persistence.Default
+}
+
 const PERSISTENCE_LINES = ['', 'Connection: close\r\n', 'Connection: keep-alive\r\n'] as const
 const HEAD_END = '\r\n\r\n'
 const CR = 13

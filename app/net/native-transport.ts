@@ -337,7 +337,7 @@ export class NativeTransport implements Transport {
     this.#closing.push(slot)
   }
 
-  /** The system has no descriptor left, not even for a refusal: a pause lets it recover, as a listener that is ready all the time would spin. */
+  /** The system has no descriptor left: a pause lets it recover, as a listener that is ready all the time would spin. */
   #retryLater(): void {
     this.#retry = setTimeout(() => {
       this.#retry = undefined

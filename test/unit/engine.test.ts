@@ -309,6 +309,8 @@ describe('the engine that drains', () => {
     const drain = given.engine.drain().finally(() => {
       drained = true
     })
+    // Asked twice, it is one drain.
+    const again = given.engine.drain()
     assert.deepEqual(await given.told(), ['stop', 'end 0'])
     given.later[0]?.()
     assert.deepEqual(await given.told(), ['write 1 200', 'end 1'])
@@ -320,6 +322,7 @@ describe('the engine that drains', () => {
     assert.equal(drained, false)
     given.close(2)
     await drain
+    await again
     assert.deepEqual(await given.told(), [])
   })
 
