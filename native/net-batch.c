@@ -163,8 +163,8 @@ static void read_some(struct npp_net *net, uint32_t slot, struct npp_connection 
     int32_t offset = (int32_t)net->arena_used;
     net->arena_used += (size_t)got;
     npp_net_tell(net, slot, NPP_DATA, offset, (int32_t)got);
-    /* Less than there was room for: nothing is left, or the end alone. */
-    if (got == NPP_READ_BYTES || (events & NPP_POLL_END)) read_again(net, slot, connection);
+    /* epoll(7): less than there was room for means that nothing is left, but for an end, and where urgent data cut the read short. */
+    if (got == NPP_READ_BYTES || (events & NPP_POLL_MORE)) read_again(net, slot, connection);
   } else if (got == 0) {
     connection->flags |= NPP_CONN_PEER_ENDED;
     npp_net_tell(net, slot, NPP_ENDED, 0, 0);

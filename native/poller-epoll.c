@@ -81,7 +81,7 @@ static int control(struct npp_poller *base, int operation, int descriptor, uint6
    * epoll(7): a level-triggered descriptor that was told is asked again at the next wait, only to find that its bytes were read meanwhile.
    * Listeners and writing stay level-triggered.
    */
-  if (interest & NPP_POLL_READ) event.events |= (interest & NPP_POLL_LEVEL) ? EPOLLIN : EPOLLIN | EPOLLRDHUP | EPOLLET;
+  if (interest & NPP_POLL_READ) event.events |= (interest & NPP_POLL_LEVEL) ? EPOLLIN : EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
   if (interest & NPP_POLL_WRITE) event.events |= EPOLLOUT;
   return epoll_ctl(poller->epoll, operation, descriptor, &event) == 0 ? 0 : -errno;
 }
@@ -112,7 +112,7 @@ static size_t epoll_take(struct npp_poller *base, struct npp_ready *into, size_t
     uint32_t seen = events[index].events;
     into[index].key = events[index].data.u64;
     into[index].events = ((seen & EPOLLIN) ? NPP_POLL_READ : 0) | ((seen & EPOLLOUT) ? NPP_POLL_WRITE : 0) |
-                         ((seen & (EPOLLERR | EPOLLHUP)) ? NPP_POLL_FAULT : 0) | ((seen & EPOLLRDHUP) ? NPP_POLL_END : 0);
+                         ((seen & (EPOLLERR | EPOLLHUP)) ? NPP_POLL_FAULT : 0) | ((seen & (EPOLLRDHUP | EPOLLPRI)) ? NPP_POLL_MORE : 0);
   }
   return (size_t)count;
 }

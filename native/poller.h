@@ -12,8 +12,8 @@
 #define NPP_POLL_WRITE 2u
 /* An error or a hang-up; told whatever the interest. */
 #define NPP_POLL_FAULT 4u
-/* With READ, of a poller that tells it once: behind the bytes is the end. */
-#define NPP_POLL_END 8u
+/* With READ, of a poller that tells it once: a read stops short of the end of the stream, or at urgent data, with more behind it. */
+#define NPP_POLL_MORE 8u
 /* As an interest, with READ: told again and again while there is something, whatever the poller does otherwise. */
 #define NPP_POLL_LEVEL 16u
 

@@ -69,8 +69,14 @@ ssize_t __wrap_recv(int descriptor, void *into, size_t room, int flags) {
       return fail(EINTR);
     case 2:
       return fail(EAGAIN);
-    case 3:
-      return __real_recv(descriptor, into, room > 1000 ? 1000 : room, flags);
+    case 3: {
+      /* Linux cuts a read short at urgent data only, and tells epoll of the rest. Setting the low-water mark has it tell of a rest, too: tcp(7). */
+      ssize_t got = __real_recv(descriptor, into, room > 1000 ? 1000 : room, flags);
+      int error = errno, mark = 1;
+      (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVLOWAT, &mark, sizeof mark);
+      errno = error;
+      return got;
+    }
     default:
       return __real_recv(descriptor, into, room, flags);
   }
