@@ -189,9 +189,8 @@ export function handoverContract(kind: TransportKind): void {
           assert.ok(transport.unsent(slot) > bytes.byteLength - 8 * 1024 * 1024)
         },
         drained: () => {
-          // It is ours again: nothing of the transport may need it.
-          closeSync(descriptor)
-          open.delete(descriptor)
+          // It is ours again: nothing of the transport may need it. What is sent afterwards may have to wait, and be told of, too.
+          if (open.delete(descriptor)) closeSync(descriptor)
         },
       })
       const one = await client(context, { port: host.port })
