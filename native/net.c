@@ -41,35 +41,27 @@ static napi_value throw_errno(napi_env env, int error, const char *syscall_name)
   return NULL;
 }
 
+static struct npp_net *unless_closed(napi_env env, struct npp_net *net) {
+  if (net->owner != NULL) return net;
+  napi_throw_error(env, "NPP_NET_CLOSED", "the net was closed before this use");
+  return NULL;
+}
+
 /* `this` is an instance of Net: V8 refuses a method of the class on anything else, and the constructor wraps or throws. */
 static struct npp_net *open_net_of(napi_env env, napi_callback_info info, size_t *argc, napi_value *argv) {
   napi_value self;
   void *wrapped = NULL;
-  if (napi_get_cb_info(env, info, argc, argv, &self, NULL) != napi_ok || napi_unwrap(env, self, &wrapped) != napi_ok) {
-    npp_fail(env);
-    return NULL;
-  }
-  struct npp_net *net = wrapped;
-  if (net->owner == NULL) {
-    napi_throw_error(env, "NPP_NET_CLOSED", "the net was closed before this use");
-    return NULL;
-  }
-  return net;
+  if (napi_get_cb_info(env, info, argc, argv, &self, NULL) == napi_ok && napi_unwrap(env, self, &wrapped) == napi_ok) return unless_closed(env, wrapped);
+  npp_fail(env);
+  return NULL;
 }
 
 /* Of a function that `bind` made, which saves the look-up of what `this` wraps: several times a batch, it would cost more than the call. */
 static struct npp_net *bound_net_of(napi_env env, napi_callback_info info, size_t *argc, napi_value *argv) {
-  void *data = NULL;
-  if (napi_get_cb_info(env, info, argc, argv, NULL, &data) != napi_ok) {
-    npp_fail(env);
-    return NULL;
-  }
-  struct npp_net *net = data;
-  if (net->owner == NULL) {
-    napi_throw_error(env, "NPP_NET_CLOSED", "the net was closed before this use");
-    return NULL;
-  }
-  return net;
+  void *net = NULL;
+  if (napi_get_cb_info(env, info, argc, argv, NULL, &net) == napi_ok) return unless_closed(env, net);
+  npp_fail(env);
+  return NULL;
 }
 
 /* Gives `self` a function that knows the net. It holds on to `self`, and so to the net, for as long as anybody has it. */
