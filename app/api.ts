@@ -97,16 +97,23 @@ export interface Forward<K extends string = string> {
   readonly options: CallOptions
 }
 
+/** What a route has of its own. */
+export interface RouteOptions {
+  /** Bytes of a body at the most, instead of the configuration's maxBodyBytes; a larger one is answered 413 before it is read. */
+  readonly maxBodyBytes?: number
+}
+
 /** Where a site says what answers which path. ':name' takes a segment, '*' at the end the rest. GET routes answer HEAD too;
  * `all` answers the methods for which the path has no route of its own. */
 export interface Route<S = unknown> {
-  get<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
-  post<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
-  put<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
-  patch<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
-  delete<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
-  all<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>): void
-  /** Answers what no route matches; without it a small page says 404. */
+  get<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>, options?: RouteOptions): void
+  post<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>, options?: RouteOptions): void
+  put<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>, options?: RouteOptions): void
+  patch<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>, options?: RouteOptions): void
+  delete<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>, options?: RouteOptions): void
+  options<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>, options?: RouteOptions): void
+  all<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>, options?: RouteOptions): void
+  /** Answers what no route matches, without the body that such a request may have; without it a small page says 404. */
   notFound(handler: Handler<S>): void
 }
 

@@ -22,6 +22,10 @@ export class Connection {
   file = -1
   /** 100 Continue was sent for the request that arrives. */
   continued = false
+  /** The body that arrives is dropped: its request was answered without it. */
+  discarding = false
+  /** Bytes of the body that have arrived since its rate was looked at last. */
+  arrived = 0
   /** The transport still holds bytes that were written. */
   blocked = false
   /** Bytes that had not left when the deadline was set last. */
@@ -71,6 +75,8 @@ export class Connection {
     this.exchange = undefined
     this.file = -1
     this.continued = false
+    this.discarding = false
+    this.arrived = 0
     this.blocked = false
     this.unsent = 0
     this.paused = false

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import '../shared/bytes.ts'
 import { TurnClock, type Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config.ts'
-import { codeOf, NppError, messageOf, stackOf, type NppCode, statusOf } from '../shared/errors.ts'
+import { NppError, messageOf, type NppCode } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
 import type { ProcessLog } from '../shared/log.ts'
 import type { TimerWheel } from '../shared/timer-wheel.ts'
@@ -11,7 +11,7 @@ import type { Caller } from './call/caller.ts'
 import { ConnectionTable, type DeadlineOwner } from './connection-table.ts'
 import { Phase, type Connection } from './connection.ts'
 import { AnswerState } from './http/answer-state.ts'
-import { errorPage } from './http/error-page.ts'
+import { ErrorAnswers } from './http/error-answers.ts'
 import { Exchange, type ExchangeContext } from './http/exchange.ts'
 import { closeFile, openFileBody, type OpenFile } from './http/file-body.ts'
 import { Outcome } from './http/outcome.ts'
@@ -20,10 +20,10 @@ import { ParserPool } from './http/parser-pool.ts'
 import { HttpRequest } from './http/request.ts'
 import { Persistence, persistenceOf } from './http/response-writer.ts'
 import { HttpResponse } from './http/response.ts'
-import { TargetCache } from './http/target-cache.ts'
+import { TargetCache, type Target } from './http/target-cache.ts'
 import type { Transport, TransportEvents } from './net/transport.ts'
 import { Outbox } from './outbox.ts'
-import { Dispatch, type DispatchResult } from './route/dispatch.ts'
+import { Dispatch } from './route/dispatch.ts'
 import type { Router } from './route/router.ts'
 
 export interface EngineOptions {
@@ -35,18 +35,20 @@ export interface EngineOptions {
   readonly log: ProcessLog
 }
 
+const NO_PATH = 'the target is neither a path nor a URL, or its escapes are not UTF-8'
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n')
 
 /**
  * The way of a request through the process: bytes from the transport, a request from the parser, an answer from the site, bytes to the
  * transport. docs/LIFECYCLE.md draws it, with the exits for errors. Nothing here waits; what comes later names slot and generation.
  */
-export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, ExchangeContext {
+export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext {
   readonly #config: Config
   readonly #caller: Caller
   readonly #clock: TurnClock
   readonly #log: ProcessLog
   readonly #access: AccessLog | undefined
+  readonly #errors: ErrorAnswers
   readonly #dispatch: Dispatch
   readonly #outbox: Outbox
   readonly #targets = new TargetCache()
@@ -72,9 +74,11 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     this.#connections = new ConnectionTable(this.#clock, options.wheel, this)
     this.#log = options.log
     this.#access = options.config.accessLog && options.log.writesInfo ? new AccessLog(options.log, this.#clock, 'npp_app') : undefined
-    this.#dispatch = new Dispatch(options.router, options.caller, this)
+    this.#errors = new ErrorAnswers(options.log, this)
+    this.#dispatch = new Dispatch(options.router, options.caller, this.#errors, options.config.maxBodyBytes)
     this.#outbox = new Outbox(this.#clock)
-    this.#parsers = new ParserPool(options.config.maxBodyBytes)
+    const { maxHeaderBytes, maxHeaderFields, maxTargetBytes } = options.config
+    this.#parsers = new ParserPool({ headerBytes: maxHeaderBytes, headerFields: maxHeaderFields, targetBytes: maxTargetBytes })
   }
 
   /** Names the transport, which was made with this engine as its events. */
@@ -141,6 +145,7 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
       }
       return
     }
+    if (conn.phase === Phase.Body) conn.arrived += end - start
     if (conn.held === undefined) this.#process(conn, bytes, start, end)
     else {
       conn.hold(bytes, start, end)
@@ -198,19 +203,19 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
         this.#end(conn)
         break
       case Phase.Header:
+        this.#refuse(conn, 'NPP_REQUEST_TIMEOUT', 'the header did not arrive in time')
+        break
       case Phase.Body:
-        this.#refuse(
-          conn,
-          'NPP_REQUEST_TIMEOUT',
-          conn.phase === Phase.Header ? 'the header did not arrive in time' : 'the body did not arrive in time',
-        )
+        if (conn.arrived >= this.#config.minBodyRate * this.#config.bodyTimeout && conn.arrived > 0) this.#awaitBody(conn)
+        else this.#refuse(conn, 'NPP_REQUEST_TIMEOUT', 'the body did not arrive in time')
         break
       case Phase.Handling:
         this.#handlerExpired(conn)
         break
       case Phase.Blocked:
       case Phase.Closing:
-        if (this.#outbox.hasTakenSome(conn)) this.#setPhase(conn, conn.phase, this.#writeTimeoutMs)
+        if (this.#outbox.hasTaken(conn, Math.max(this.#config.minSendRate * this.#config.writeTimeout, 1)))
+          this.#setPhase(conn, conn.phase, this.#writeTimeoutMs)
         else this.#net.destroy(conn.slot)
         break
     }
@@ -233,28 +238,10 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
         return
       }
       exchange.state = AnswerState.Open
-      if (error !== undefined) this.failed(new HttpRequest(exchange), new HttpResponse(exchange), error)
+      if (error !== undefined) this.#errors.failed(new HttpRequest(exchange), new HttpResponse(exchange), error)
       else if (found !== undefined && !('descriptor' in found)) new HttpResponse(exchange).send(found)
       else if (file !== undefined) this.#answerFile(conn, exchange, file)
     })
-  }
-
-  failed(req: HttpRequest, res: HttpResponse, error: unknown, fields: readonly (readonly [string, string])[] = []): void {
-    const code = codeOf(error)
-    const status = statusOf(code)
-    // A service has logged its own failure, with the stack; what is below 500 is the client's doing.
-    if (status >= 500 && code !== 'NPP_SERVICE_FAILED') {
-      this.#log.error(
-        { requestId: req.id, code, method: req.method, target: req.target, error: stackOf(error) },
-        `request failed: ${messageOf(error)}`,
-      )
-    }
-    if (!res.restart()) return // It was answered before it failed; the log knows.
-    res.status(status)
-    for (const [name, value] of fields) res.header(name, value)
-    if (status === 503) res.header('Retry-After', '1')
-    if (status >= 500) res.header('X-Request-Id', req.id)
-    res.html(errorPage(status, status >= 500 ? req.id : ''))
   }
 
   addressOf(slot: number, generation: number): string {
@@ -277,18 +264,22 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     let at = start
     while (at < end && (conn.phase === Phase.Idle || conn.phase === Phase.Header || conn.phase === Phase.Body)) {
       const parser = conn.parser ?? this.#parsers.shared
-      const outcome = parser.parse(bytes, at, end)
+      let outcome = parser.parse(bytes, at, end)
+      if (outcome === Outcome.Header) outcome = this.#admit(conn, parser, bytes, at, end)
       if (outcome === Outcome.NeedMore) {
         this.#keepPart(conn, parser, bytes, at)
         at = end
         break
       }
       if (outcome === Outcome.Refused) {
-        this.#refuse(conn, parser.refusal, parser.reason)
+        if (conn.phase === Phase.Idle || conn.phase === Phase.Header || conn.phase === Phase.Body)
+          this.#refuse(conn, parser.refusal, parser.reason)
         this.#returnParser(conn, parser)
+        at = end
         break
       }
-      this.#handle(conn, parser, bytes, at)
+      if (conn.discarding) this.#discarded(conn)
+      else this.#handle(conn, parser, bytes, at)
       at += parser.length
       this.#returnParser(conn, parser)
       conn.continued = false
@@ -315,12 +306,56 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     } else conn.hold(bytes, at, at + parser.kept)
     if (parser.headerEnd === 0) {
       if (conn.phase === Phase.Idle) this.#setPhase(conn, Phase.Header, this.#config.headerTimeout * 1000)
-    } else if (conn.phase !== Phase.Body) this.#setPhase(conn, Phase.Body, this.#config.bodyTimeout * 1000)
+    } else if (conn.phase !== Phase.Body) this.#awaitBody(conn)
     // Not before the header is complete: what is still to come may be a length that is refused.
-    if (parser.headerEnd > 0 && parser.expectsContinue && !conn.continued) {
+    if (parser.headerEnd > 0 && parser.expectsContinue && !conn.continued && !conn.discarding) {
       conn.continued = true
       this.#flush(conn)
       if (!this.#net.write(conn.slot, CONTINUE, 0, CONTINUE.byteLength)) this.#outbox.block(conn)
+    }
+  }
+
+  /** The body that nobody wanted is over: its request was answered before. */
+  #discarded(conn: Connection): void {
+    conn.discarding = false
+    if (conn.phase === Phase.Body) this.#setPhase(conn, Phase.Idle, this.#config.keepAliveTimeout * 1000)
+  }
+
+  #awaitBody(conn: Connection): void {
+    conn.arrived = 0
+    this.#setPhase(conn, Phase.Body, this.#config.bodyTimeout * 1000)
+  }
+
+  /** A header is complete and a body follows: its route says how large it may be. What will be refused is refused before the body. */
+  #admit(conn: Connection, parser: RequestParser, bytes: Buffer, base: number, end: number): Outcome {
+    const target = this.#targetOf(parser, bytes, base)
+    if (target.path === undefined) {
+      this.#refuse(conn, 'NPP_BAD_REQUEST', NO_PATH)
+      return Outcome.Refused
+    }
+    const limit = this.#dispatch.bodyLimit(parser.method, target.path)
+    if (limit >= 0 && parser.admit(limit)) return parser.parse(bytes, base, end)
+    this.#answerEarly(conn, this.#begin(conn, parser, bytes, base, target), parser, limit)
+    if (conn.phase !== Phase.Idle) return Outcome.Refused
+    conn.discarding = true
+    return parser.parse(bytes, base, end)
+  }
+
+  /** Answers a request whose body nobody wants. Where little of it is to come, it is read and dropped, and the next request is heard. */
+  #answerEarly(conn: Connection, exchange: Exchange, parser: RequestParser, limit: number): void {
+    // RFC 9110 §10.1.1: a client that waits for 100 may send the body or not. Nobody can tell which, so nothing can follow.
+    if (parser.expectsContinue || conn.blocked || !parser.discard(Limits.discardedBytes)) exchange.keepAlive = false
+    const req = new HttpRequest(exchange)
+    const res = new HttpResponse(exchange)
+    if (limit >= 0) this.#errors.failed(req, res, new NppError('NPP_BODY_TOO_LARGE', `the body is larger than ${limit} bytes`))
+    else this.#dispatch.run(exchange, exchange.target.path ?? '', req, res)
+    this.#exchange = new Exchange(this)
+    if (conn.exchange !== exchange) exchange.release()
+    else {
+      // A page of the site's that takes its time; the body does not wait for it.
+      exchange.keepAlive = false
+      exchange.retain()
+      this.#setPhase(conn, Phase.Handling, this.#config.handlerTimeout * 1000)
     }
   }
 
@@ -364,12 +399,11 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
 
   // Handling.
 
-  #handle(conn: Connection, parser: RequestParser, bytes: Buffer, base: number): void {
-    const target = this.#targets.find(bytes, base + parser.targetStart, base + parser.pathEnd, base + parser.targetEnd)
-    if (target.path === undefined) {
-      this.#refuse(conn, 'NPP_BAD_REQUEST', 'the target is neither a path nor a URL, or its escapes are not UTF-8')
-      return
-    }
+  #targetOf(parser: RequestParser, bytes: Buffer, base: number): Target {
+    return this.#targets.find(bytes, base + parser.targetStart, base + parser.pathEnd, base + parser.targetEnd)
+  }
+
+  #begin(conn: Connection, parser: RequestParser, bytes: Buffer, base: number, target: Target): Exchange {
     const exchange = this.#exchange
     // What is held is the connection's own copy, and never written over.
     const isVolatile = this.#reusesReadBuffers && bytes !== conn.held
@@ -378,6 +412,16 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     exchange.startedAt = this.#clock.now
     conn.exchange = exchange
     conn.phase = Phase.Handling
+    return exchange
+  }
+
+  #handle(conn: Connection, parser: RequestParser, bytes: Buffer, base: number): void {
+    const target = this.#targetOf(parser, bytes, base)
+    if (target.path === undefined) {
+      this.#refuse(conn, 'NPP_BAD_REQUEST', NO_PATH)
+      return
+    }
+    const exchange = this.#begin(conn, parser, bytes, base, target)
     const req = new HttpRequest(exchange)
     const res = new HttpResponse(exchange)
     const goesOn = this.#dispatch.run(exchange, target.path, req, res)
@@ -404,17 +448,16 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     const page = exchange.successor()
     conn.exchange = page
     const error = new NppError('NPP_HANDLER_TIMEOUT', 'the handler did not answer before its deadline')
-    this.failed(new HttpRequest(page), new HttpResponse(page), error)
+    this.#errors.failed(new HttpRequest(page), new HttpResponse(page), error)
   }
 
   /** Answers a request that cannot be handled, and closes: what follows it cannot be told apart from it. */
   #refuse(conn: Connection, code: NppCode, reason: string): void {
-    const status = statusOf(code)
-    this.#log.info({ code, ip: this.#net.peerAddress(conn.slot), reason }, `request refused with ${status}`)
-    const page = new Exchange(this)
-    page.statusCode = status
-    page.contentType = 'text/html; charset=utf-8'
-    page.body = String(errorPage(status, ''))
+    if (conn.discarding) {
+      this.#end(conn) // It was refused before, and answered.
+      return
+    }
+    const page = this.#errors.refusal(code, reason, this.#net.peerAddress(conn.slot))
     this.#outbox.put(conn, page, Persistence.Close)
     this.#flush(conn)
     this.#end(conn)
@@ -484,6 +527,9 @@ export class Engine implements TransportEvents, DispatchResult, DeadlineOwner, E
     // The time to linger begins when the last answer has left: a slow reader is still at it.
     this.#setPhase(conn, Phase.Closing, conn.blocked ? this.#writeTimeoutMs : Limits.lingerMs)
     this.#net.end(conn.slot)
+    if (!conn.paused) return
+    conn.paused = false
+    this.#net.resume(conn.slot)
   }
 
   #setPhase(conn: Connection, phase: Phase, milliseconds: number): void {

@@ -1,6 +1,19 @@
 /** The public API of sites: what a site's app.ts imports from 'npp/app'. */
 export { defineApp, forward } from './api.ts'
-export type { App, AppContext, AppDefinition, CallAsync, CallOptions, Forward, Handler, Params, Request, Response, Route } from './api.ts'
+export type {
+  App,
+  AppContext,
+  AppDefinition,
+  CallAsync,
+  CallOptions,
+  Forward,
+  Handler,
+  Params,
+  Request,
+  Response,
+  Route,
+  RouteOptions,
+} from './api.ts'
 export type { CookieOptions } from './http/cookies.ts'
 export { ServiceError } from './call/service-error.ts'
 export { NppError } from '../shared/errors.ts'

@@ -75,11 +75,11 @@ export class Outbox {
     conn.unsent = this.#net.unsent(conn.slot)
   }
 
-  /** True when a slow reader has taken some of what waits for it since it was looked at last. */
-  hasTakenSome(conn: Connection): boolean {
+  /** True when a slow reader has taken as many bytes of what waits for it since it was looked at last. */
+  hasTaken(conn: Connection, bytes: number): boolean {
     const before = conn.unsent
     if (conn.blocked) conn.unsent = this.#net.unsent(conn.slot)
-    return conn.blocked && conn.unsent < before
+    return conn.blocked && before - conn.unsent >= bytes
   }
 
   #send(conn: Connection, start: number): void {

@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
@@ -57,6 +59,9 @@ void npp_output_drop(struct npp_net *net, struct npp_connection *connection) {
 double npp_output_unsent(const struct npp_connection *connection) {
   double bytes = 0;
   for (const struct npp_chunk *chunk = connection->first; chunk != NULL; chunk = chunk->next) bytes += (double)(chunk->end - chunk->start);
+  /* What the kernel holds is not with the peer either; it takes more only when much of that has gone. */
+  int queued = 0;
+  if (ioctl(connection->descriptor, SIOCOUTQ, &queued) == 0 && queued > 0) bytes += (double)queued;
   return bytes;
 }
 

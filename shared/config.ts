@@ -34,11 +34,16 @@ export interface Config {
   readonly ASYNCSvcProcesses: number
   readonly ASYNCDefTimeout: number
   readonly maxBacklog: number
+  readonly maxTargetBytes: number
+  readonly maxHeaderBytes: number
+  readonly maxHeaderFields: number
   readonly maxBodyBytes: number
   readonly headerTimeout: number
   readonly bodyTimeout: number
+  readonly minBodyRate: number
   readonly keepAliveTimeout: number
   readonly writeTimeout: number
+  readonly minSendRate: number
   readonly handlerTimeout: number
   readonly drainTimeout: number
 }
@@ -162,11 +167,41 @@ const SETTINGS: Settings = {
   },
   ASYNCDefTimeout: { ...seconds(0.001, 1800), initial: 60, about: 'Deadline of a call that names none.' },
   maxBacklog: { ...whole(0, 1_000_000, 'calls'), initial: 10_000, about: 'Calls that may wait for room in the request queue.' },
-  maxBodyBytes: { ...whole(0, 1_073_741_824, 'bytes'), initial: 1_048_576, about: 'Size of a request body.' },
+  // RFC 9110 §4.1 wants at least 8,000 octets for a target; nginx and Apache allow 8 KiB a header line, browsers send up to 2 KiB.
+  maxTargetBytes: { ...whole(64, 65_536, 'bytes'), initial: 8000, about: 'Length of a request target; a longer one is answered 414.' },
+  maxHeaderBytes: {
+    ...whole(1024, 1_048_576, 'bytes'),
+    initial: 16_384,
+    about: 'Start line and fields of a request together; more is answered 431.',
+  },
+  maxHeaderFields: { ...whole(8, 1000, 'fields'), initial: 100, about: 'Fields of a request; more is answered 431.' },
+  maxBodyBytes: {
+    ...whole(0, 1_073_741_824, 'bytes'),
+    initial: 1_048_576,
+    about: 'Size of a request body; a larger one is answered 413. A route may have a limit of its own.',
+  },
   headerTimeout: { ...seconds(0.001, 3600), initial: 10, about: 'Time for a request header to arrive, from its first byte.' },
-  bodyTimeout: { ...seconds(0.001, 3600), initial: 60, about: 'Time for a request body to arrive.' },
+  bodyTimeout: {
+    ...seconds(0.001, 3600),
+    initial: 20,
+    about: 'Time over which the rate of a request body is looked at: again and again until it is complete.',
+  },
+  minBodyRate: {
+    ...whole(0, 1_000_000, 'bytes a second'),
+    initial: 500,
+    about: 'A body that arrives slower than this, over bodyTimeout, is answered 408.',
+  },
   keepAliveTimeout: { ...seconds(0.001, 86_400), initial: 60, about: 'Time a connection may stay idle between requests.' },
-  writeTimeout: { ...seconds(0.001, 3600), initial: 60, about: 'Time for a client to take some of the answer that waits for it.' },
+  writeTimeout: {
+    ...seconds(0.001, 3600),
+    initial: 60,
+    about: 'Time over which the rate is looked at with which a client takes the answer that waits for it.',
+  },
+  minSendRate: {
+    ...whole(0, 1_000_000, 'bytes a second'),
+    initial: 240,
+    about: 'A client that takes its answer slower than this, over writeTimeout, is cut off; with 0, one that takes nothing.',
+  },
   handlerTimeout: {
     ...seconds(0.001, 3600),
     initial: 75,
@@ -265,11 +300,16 @@ export function loadConfig(sources: ConfigSources): Config {
     ASYNCSvcProcesses: value('ASYNCSvcProcesses'),
     ASYNCDefTimeout: value('ASYNCDefTimeout'),
     maxBacklog: value('maxBacklog'),
+    maxTargetBytes: value('maxTargetBytes'),
+    maxHeaderBytes: value('maxHeaderBytes'),
+    maxHeaderFields: value('maxHeaderFields'),
     maxBodyBytes: value('maxBodyBytes'),
     headerTimeout: value('headerTimeout'),
     bodyTimeout: value('bodyTimeout'),
+    minBodyRate: value('minBodyRate'),
     keepAliveTimeout: value('keepAliveTimeout'),
     writeTimeout: value('writeTimeout'),
+    minSendRate: value('minSendRate'),
     handlerTimeout: value('handlerTimeout'),
     drainTimeout: value('drainTimeout'),
   }

@@ -1,18 +1,14 @@
 /** Every bound of npp that is not a configuration key: its name, its unit, its reason. Keys and their defaults are in config.ts. */
 export const Limits = {
-  // Requests. RFC 9110 §4.1 wants at least 8,000 octets for a target; nginx and Apache allow 8 KiB a header line, browsers send up to ~2 KiB.
-  /** bytes of a request target */
-  targetBytes: 8000,
-  /** bytes of start line and fields together */
-  headerBytes: 16 * 1024,
-  /** fields of a request */
-  headerFields: 100,
+  // Requests.
   /** bytes of empty lines tolerated before a start line (RFC 9112 §2.2) */
   leadingEmptyBytes: 16,
   /** bytes of chunk extensions and trailers of one body: they carry nothing that npp uses */
   chunkOverheadBytes: 16 * 1024,
   /** bytes a connection may send ahead of the answer it waits for, before it is not read any more */
   pipelinedBytes: 64 * 1024,
+  /** bytes of a body that are read and dropped after its request was refused; where more is to come, the connection is closed instead */
+  discardedBytes: 256 * 1024,
   /** digits of a Content-Length: 15 stay below 2^53 and so are exact in a double */
   contentLengthDigits: 15,
   /** hexadecimal digits of a chunk size: 12 stay below 2^53 */
@@ -21,6 +17,8 @@ export const Limits = {
   // Responses.
   /** bytes of the shared output arena: several answers of one read leave in one write */
   outputArenaBytes: 256 * 1024,
+  /** bytes of fields that an answer in the arena has at the most */
+  arenaFieldBytes: 16 * 1024,
   /** a body above this many bytes gets a buffer of its own, so that the arena stays small */
   arenaBodyBytes: 64 * 1024,
   /** bytes of a file up to which sendFile reads it and sends it as a body; a larger one goes by sendfile(2), and is never in this process */

@@ -39,22 +39,22 @@ export class ChunkedBody {
   refusal: NppCode = 'NPP_BAD_REQUEST'
   reason = ''
 
-  readonly #maxBodyBytes: number
+  #maxBodyBytes = 0
+  #isDiscarded = false
+  /** Bytes of the body so far. */
+  #bytes = 0
   #state: State = State.Size
-  #bodyStart = 0
   #left = 0
   #digits = 0
   #overhead = 0
   #inTrailerValue = false
 
-  constructor(maxBodyBytes: number) {
-    this.#maxBodyBytes = maxBodyBytes
-  }
-
-  /** Readies it for a body that begins at `bodyStart`. */
-  begin(bodyStart: number): void {
-    this.#bodyStart = bodyStart
+  /** Readies it for a body that begins at `bodyStart`. One that is discarded is not joined: its end stays where it begins. */
+  begin(bodyStart: number, maxBodyBytes: number, isDiscarded: boolean): void {
     this.bodyEnd = bodyStart
+    this.#maxBodyBytes = maxBodyBytes
+    this.#isDiscarded = isDiscarded
+    this.#bytes = 0
     this.#overhead = 0
     this.#beginChunk()
   }
@@ -94,8 +94,7 @@ export class ChunkedBody {
             break
           }
           if (this.#digits === 0) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is missing')
-          if (this.bodyEnd - this.#bodyStart + this.#left > this.#maxBodyBytes)
-            return this.#refuse('NPP_BODY_TOO_LARGE', 'the body is over the limit')
+          if (this.#bytes + this.#left > this.#maxBodyBytes) return this.#refuse('NPP_BODY_TOO_LARGE', 'the body is over the limit')
           if (byte === SEMICOLON) state = State.Extension
           else if (byte === SP || byte === HTAB) state = State.Space
           else if (byte === CR) state = State.SizeLf
@@ -120,8 +119,11 @@ export class ChunkedBody {
           break
         case State.Data: {
           const taken = Math.min(this.#left, end - at)
-          bytes.copyWithin(base + this.bodyEnd, at, at + taken)
-          this.bodyEnd += taken
+          if (!this.#isDiscarded) {
+            bytes.copyWithin(base + this.bodyEnd, at, at + taken)
+            this.bodyEnd += taken
+          }
+          this.#bytes += taken
           this.#left -= taken
           dataBytes += taken
           at += taken
@@ -168,7 +170,7 @@ export class ChunkedBody {
           this.length = at - base
           return Outcome.Complete
       }
-      if (this.#overhead + (at - from - dataBytes) > Limits.chunkOverheadBytes + (this.bodyEnd - this.#bodyStart) * MOST_OVERHEAD_A_BYTE)
+      if (this.#overhead + (at - from - dataBytes) > Limits.chunkOverheadBytes + this.#bytes * MOST_OVERHEAD_A_BYTE)
         return this.#refuse('NPP_BAD_REQUEST', 'chunk sizes, extensions and trailers are too long')
     }
     this.#overhead += at - from - dataBytes

@@ -6,6 +6,16 @@ import '../../shared/bytes.ts'
 import type { NppCode } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
 
+/** What a site may set of how much a header is. */
+export interface HeaderLimits {
+  /** Bytes of start line and fields together. */
+  readonly headerBytes: number
+  /** Fields of a request. */
+  readonly headerFields: number
+  /** Bytes of the target. */
+  readonly targetBytes: number
+}
+
 /** Methods npp knows; the parser answers with the index. */
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const
 export type Method = (typeof METHODS)[number]
@@ -54,7 +64,7 @@ export class RequestParser {
   minorVersion = 0
   fieldCount = 0
   /** Four offsets a field: name start and end, value start and end. */
-  readonly fields: Int32Array = new Int32Array(Limits.headerFields * 4)
+  readonly fields: Int32Array
   /** End of the header with its empty line; 0 while it is incomplete. */
   headerEnd = 0
   bodyStart = 0
@@ -71,12 +81,14 @@ export class RequestParser {
   /** The rule that it breaks, for the log. */
   reason = ''
 
-  readonly #maxBodyBytes: number
-  readonly #chunks: ChunkedBody
+  readonly #limits: HeaderLimits
+  readonly #chunks = new ChunkedBody()
   #state: State = State.Start
   #position = 0
   #mark = 0
   #contentLength = -1
+  /** Bytes of the body that are still to come, where they are not kept; -1 where they are. */
+  #leftToDiscard = -1
   #hasTransferEncoding = false
   #hasHost = false
   #connection = 0
@@ -84,10 +96,9 @@ export class RequestParser {
   #viewed: Buffer | undefined
   #view: DataView = NO_VIEW
 
-  /** `maxBodyBytes`: a larger body is refused with NPP_BODY_TOO_LARGE, at once where Content-Length says so. */
-  constructor(maxBodyBytes: number) {
-    this.#maxBodyBytes = maxBodyBytes
-    this.#chunks = new ChunkedBody(maxBodyBytes)
+  constructor(limits: HeaderLimits) {
+    this.#limits = limits
+    this.fields = new Int32Array(limits.headerFields * 4)
   }
 
   /** True between the first byte of a request and its end. */
@@ -104,6 +115,7 @@ export class RequestParser {
     this.bodyEnd = 0
     this.expectsContinue = false
     this.#contentLength = -1
+    this.#leftToDiscard = -1
     this.#hasTransferEncoding = false
     this.#hasHost = false
     this.#connection = 0
@@ -111,12 +123,31 @@ export class RequestParser {
 
   /**
    * Goes on with the request that begins at `bytes[base]`, of which `bytes[base, end)` has arrived. The part before the point reached must be
-   * what it was; nothing of it is read again. A chunked body is joined in place.
+   * what it was; nothing of it is read again. Outcome.Header says that a body follows, and comes once: `admit` or `discard` it, then go on. A
+   * chunked body is joined in place.
    */
   parse(bytes: Buffer, base: number, end: number): Outcome {
-    const outcome = this.headerEnd === 0 ? this.#parseHeader(bytes, base, end) : Outcome.Complete
-    if (outcome !== Outcome.Complete) return outcome
-    return this.#parseBody(bytes, base, end)
+    return this.headerEnd === 0 ? this.#parseHeader(bytes, base, end) : this.#parseBody(bytes, base, end)
+  }
+
+  /** Bytes that Content-Length gives the body; -1 for a body in chunks, whose length nobody knows yet. */
+  get announcedBytes(): number {
+    return this.#hasTransferEncoding ? -1 : Math.max(this.#contentLength, 0)
+  }
+
+  /** Lets the body come. Refused, with NPP_BODY_TOO_LARGE, where it is larger than this: false now where Content-Length says so, else later. */
+  admit(maxBodyBytes: number): boolean {
+    if (this.#contentLength > maxBodyBytes) return this.#no('NPP_BODY_TOO_LARGE', 'Content-Length is over the limit')
+    this.#chunks.begin(this.bodyStart, maxBodyBytes, false)
+    return true
+  }
+
+  /** Lets the body come, and keeps nothing of it: `kept` is the header alone. False, or refused later, where it is larger than this. */
+  discard(maxBodyBytes: number): boolean {
+    if (this.#contentLength > maxBodyBytes) return this.#no('NPP_BODY_TOO_LARGE', 'the body is too large to be read for nothing')
+    this.#leftToDiscard = Math.max(this.#contentLength, 0)
+    this.#chunks.begin(this.bodyStart, maxBodyBytes, true)
+    return true
   }
 
   #refuse(refusal: NppCode, reason: string): Outcome {
@@ -133,7 +164,7 @@ export class RequestParser {
   }
 
   #parseHeader(bytes: Buffer, base: number, end: number): Outcome {
-    const limit = Math.min(end, base + Limits.headerBytes)
+    const limit = Math.min(end, base + this.#limits.headerBytes)
     let state = this.#state
     let at = base + this.#position
     while (at < limit) {
@@ -169,7 +200,7 @@ export class RequestParser {
         }
         case State.Target:
           while (PATH[byte] === 1 && ++at < limit) byte = bytes[at]!
-          if (at - base - this.targetStart > Limits.targetBytes) return this.#refuse('NPP_TARGET_TOO_LONG', 'the target is too long')
+          if (at - base - this.targetStart > this.#limits.targetBytes) return this.#refuse('NPP_TARGET_TOO_LONG', 'the target is too long')
           if (at === limit) break
           if (byte !== SP && byte !== 63) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a path')
           this.pathEnd = at - base
@@ -181,7 +212,7 @@ export class RequestParser {
           break
         case State.Query:
           while (QUERY[byte] === 1 && ++at < limit) byte = bytes[at]!
-          if (at - base - this.targetStart > Limits.targetBytes) return this.#refuse('NPP_TARGET_TOO_LONG', 'the target is too long')
+          if (at - base - this.targetStart > this.#limits.targetBytes) return this.#refuse('NPP_TARGET_TOO_LONG', 'the target is too long')
           if (at === limit) break
           if (byte !== SP) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a query')
           this.targetEnd = at - base
@@ -232,7 +263,7 @@ export class RequestParser {
           // Covers a space before the colon and obs-fold (RFC 9112 §5.1, §5.2): both hide fields from one reader and not from another.
           if (byte !== COLON || at - base === this.#mark)
             return this.#refuse('NPP_BAD_REQUEST', 'a field name is not a token followed by a colon')
-          if (this.fieldCount === Limits.headerFields) return this.#refuse('NPP_HEADER_TOO_LARGE', 'too many fields')
+          if (this.fieldCount === this.#limits.headerFields) return this.#refuse('NPP_HEADER_TOO_LARGE', 'too many fields')
           const field = this.fieldCount * 4
           this.fields[field] = this.#mark
           this.fields[field + 1] = at - base
@@ -292,7 +323,7 @@ export class RequestParser {
           return this.#refuse('NPP_BAD_REQUEST', 'the parser was not reset')
       }
     }
-    if (at - base >= Limits.headerBytes) return this.#refuse('NPP_HEADER_TOO_LARGE', 'the header is too large')
+    if (at - base >= this.#limits.headerBytes) return this.#refuse('NPP_HEADER_TOO_LARGE', 'the header is too large')
     return this.#needMore(state, at - base, end - base)
   }
 
@@ -375,18 +406,21 @@ export class RequestParser {
       if (this.#contentLength !== -1) return this.#refuse('NPP_BAD_REQUEST', 'Transfer-Encoding and Content-Length')
       if (this.minorVersion === 0) return this.#refuse('NPP_BAD_REQUEST', 'Transfer-Encoding on HTTP/1.0')
       this.#state = State.Chunks
-      this.#chunks.begin(length)
-      return Outcome.Complete
+      return Outcome.Header
     }
-    if (this.#contentLength > this.#maxBodyBytes) return this.#refuse('NPP_BODY_TOO_LARGE', 'Content-Length is over the limit')
-    this.#state = this.#contentLength > 0 ? State.Body : State.Done
-    if (this.#contentLength <= 0) this.expectsContinue = false
+    if (this.#contentLength > 0) {
+      this.#state = State.Body
+      return Outcome.Header
+    }
+    this.expectsContinue = false
+    this.#state = State.Done
     return Outcome.Complete
   }
 
   #parseBody(bytes: Buffer, base: number, end: number): Outcome {
     if (this.#state === State.Done) return Outcome.Complete
     if (this.#state === State.Body) {
+      if (this.#leftToDiscard >= 0) return this.#discardBody(base, end)
       const length = this.bodyStart + this.#contentLength
       if (end - base < length) return this.#needMore(State.Body, this.bodyStart, end - base)
       this.bodyEnd = length
@@ -400,6 +434,17 @@ export class RequestParser {
     if (outcome === Outcome.NeedMore) return this.#needMore(State.Chunks, this.bodyEnd, this.bodyEnd)
     this.#state = State.Done
     this.length = this.#chunks.length
+    return Outcome.Complete
+  }
+
+  #discardBody(base: number, end: number): Outcome {
+    const arrived = end - base - this.bodyStart
+    if (arrived < this.#leftToDiscard) {
+      this.#leftToDiscard -= arrived
+      return this.#needMore(State.Body, this.bodyStart, this.bodyStart)
+    }
+    this.length = this.bodyStart + this.#leftToDiscard
+    this.#state = State.Done
     return Outcome.Complete
   }
 }

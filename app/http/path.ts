@@ -2,10 +2,11 @@ const AUTHORITY = /^https?:\/\/[^/?]+/i
 
 /**
  * The path of a request target, ready for routing: of an absolute-form target (RFC 9112 §3.2.2) what follows the authority, dot segments
- * resolved (RFC 3986 §5.2.4), also encoded ones. Undefined for a target that is neither form, or whose escapes are not UTF-8 or hide a NUL.
+ * resolved (RFC 3986 §5.2.4), also encoded ones. The asterisk stays one. Undefined for a target that is of no form, or whose escapes are not UTF-8 or hide a NUL.
  */
 export function routingPathOf(rawPath: string): string | undefined {
   if (rawPath.startsWith('/') && !rawPath.includes('%') && !rawPath.includes('/.')) return rawPath
+  if (rawPath === '*') return rawPath
   let path = rawPath
   if (!path.startsWith('/')) {
     const authority = AUTHORITY.exec(path)?.[0]

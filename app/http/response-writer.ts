@@ -54,7 +54,7 @@ export class ResponseWriter {
     const most = typeof body === 'string' ? body.length * MOST_UTF8_A_UNIT : body.byteLength
     return (
       body.length <= Limits.arenaBodyBytes &&
-      fieldBytes <= Limits.headerBytes &&
+      fieldBytes <= Limits.arenaFieldBytes &&
       this.bytes.byteLength - this.cursor - HEAD_ALLOWANCE >= most + fieldBytes
     )
   }

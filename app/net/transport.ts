@@ -45,7 +45,10 @@ export interface Transport {
    */
   detach(slot: number): Detached | undefined
 
-  /** Bytes that were written and have not left yet. It falls while a slow reader takes some. */
+  /**
+   * Bytes that were written and that the peer has not taken; of those that the kernel holds it knows only in the native transport. It falls
+   * while a slow reader takes some.
+   */
   unsent(slot: number): number
 
   /** Stops and resumes `received`. */

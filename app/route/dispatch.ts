@@ -3,7 +3,8 @@ import { NppError } from '../../shared/errors.ts'
 import { isThenable } from '../../shared/thenable.ts'
 import type { Caller } from '../call/caller.ts'
 import { answerForwarded, forwardedRequest } from '../call/forwarded.ts'
-import type { Exchange } from '../http/exchange.ts'
+import { NO_BYTES, type Exchange } from '../http/exchange.ts'
+import { METHODS } from '../http/parser.ts'
 import type { HttpRequest } from '../http/request.ts'
 import type { HttpResponse } from '../http/response.ts'
 import type { Forward } from '../api.ts'
@@ -20,11 +21,19 @@ export class Dispatch {
   readonly #router: Router
   readonly #caller: Caller
   readonly #result: DispatchResult
+  readonly #maxBodyBytes: number
 
-  constructor(router: Router, caller: Caller, result: DispatchResult) {
+  constructor(router: Router, caller: Caller, result: DispatchResult, maxBodyBytes: number) {
     this.#router = router
     this.#caller = caller
     this.#result = result
+    this.#maxBodyBytes = maxBodyBytes
+  }
+
+  /** Bytes that a body for this path may have; -1 where no route wants one. `method` is an index into METHODS. */
+  bodyLimit(method: number, path: string): number {
+    const match = this.#router.find(METHODS[method] ?? 'GET', path)
+    return match === undefined ? -1 : (match.maxBodyBytes ?? this.#maxBodyBytes)
   }
 
   /** `path` is the one for routing; `req` and `res` are of `exchange`. True when the handler goes on: it has returned a promise. */
@@ -38,8 +47,9 @@ export class Dispatch {
   }
 
   #runUnmatched(path: string, exchange: Exchange, req: HttpRequest, res: HttpResponse): boolean {
-    const allowed = this.#router.allowed(path)
-    if (allowed.length > 0) {
+    const allowed = path === '*' ? [] : this.#router.allowed(path)
+    if (path === '*') this.#runAsterisk(req, res)
+    else if (allowed.length > 0) {
       const error = new NppError('NPP_METHOD_NOT_ALLOWED', `${req.method} has no route here; ${allowed.join(', ')} have`)
       this.#result.failed(req, res, error, [['Allow', allowed.join(', ')]])
     } else if (this.#router.notFound === undefined) {
@@ -49,6 +59,12 @@ export class Dispatch {
       return this.#handle(exchange, req, res, this.#router.notFound)
     }
     return false
+  }
+
+  /** RFC 9112 §3.2.4: the server as a whole, and OPTIONS only. */
+  #runAsterisk(req: HttpRequest, res: HttpResponse): void {
+    if (req.method === 'OPTIONS') res.status(204).header('Allow', METHODS.join(', ')).send(NO_BYTES)
+    else this.#result.failed(req, res, new NppError('NPP_BAD_REQUEST', `the target * goes with OPTIONS, not with ${req.method}`))
   }
 
   #handle(exchange: Exchange, req: HttpRequest, res: HttpResponse, target: HandlerTarget): boolean {

@@ -1,4 +1,4 @@
-import type { Forward, Handler, Route } from '../api.ts'
+import type { Forward, Handler, Route, RouteOptions } from '../api.ts'
 import { NppError } from '../../shared/errors.ts'
 import { METHODS, type Method } from '../http/parser.ts'
 import type { RouteTarget, Router } from './router.ts'
@@ -12,11 +12,11 @@ export interface RouteList {
 
 /** The calls that fill the router. */
 export function routeList(router: Router): RouteList {
-  const forAll: (readonly [string, RouteTarget])[] = []
+  const forAll: (readonly [string, RouteTarget, number | undefined])[] = []
   const adder =
     (method: Method) =>
-    (path: string, target: Handler<unknown, never> | Forward): void =>
-      router.add(method, path, routeTarget(target))
+    (path: string, target: Handler<unknown, never> | Forward, options?: RouteOptions): void =>
+      router.add(method, path, routeTarget(target), bodyLimitOf(path, options))
   return {
     route: {
       get: adder('GET'),
@@ -24,8 +24,9 @@ export function routeList(router: Router): RouteList {
       put: adder('PUT'),
       patch: adder('PATCH'),
       delete: adder('DELETE'),
-      all(path: string, target: Handler<unknown, never> | Forward) {
-        forAll.push([path, routeTarget(target)])
+      options: adder('OPTIONS'),
+      all(path: string, target: Handler<unknown, never> | Forward, options?: RouteOptions) {
+        forAll.push([path, routeTarget(target), bodyLimitOf(path, options)])
       },
       notFound(handler) {
         router.notFound = { handle: handler }
@@ -36,11 +37,19 @@ export function routeList(router: Router): RouteList {
         if (forAll.findIndex(([other]) => other === path) < index)
           throw new NppError('NPP_ROUTE_INVALID', `route all ${path}: defined already`)
       }
-      for (const [path, target] of forAll) for (const method of METHODS) if (!router.has(method, path)) router.add(method, path, target)
+      for (const [path, target, maxBodyBytes] of forAll)
+        for (const method of METHODS) if (!router.has(method, path)) router.add(method, path, target, maxBodyBytes)
     },
   }
 }
 
 function routeTarget(target: Handler<unknown, never> | Forward): RouteTarget {
   return typeof target === 'function' ? { handle: target } : target
+}
+
+function bodyLimitOf(path: string, options: RouteOptions | undefined): number | undefined {
+  const limit = options?.maxBodyBytes
+  if (limit !== undefined && !(Number.isSafeInteger(limit) && limit >= 0))
+    throw new NppError('NPP_ROUTE_INVALID', `route ${path}: maxBodyBytes is ${limit}, not a whole number of bytes`)
+  return limit
 }

@@ -1,6 +1,5 @@
 import findMyWay from 'find-my-way'
 import { NppError, messageOf } from '../../shared/errors.ts'
-import { Limits } from '../../shared/limits.ts'
 import type { Forward, Request, Response } from '../api.ts'
 import { NO_PARAMS } from '../http/exchange.ts'
 import { METHODS, type Method } from '../http/parser.ts'
@@ -16,12 +15,17 @@ export type RouteTarget = HandlerTarget | Forward
 export interface Match {
   readonly target: RouteTarget
   readonly params: Readonly<Record<string, string>>
+  /** Bytes of a body at the most, where the route has a limit of its own. */
+  readonly maxBodyBytes: number | undefined
 }
+
+/** maxTargetBytes has decided how long a path is. */
+const ANY_LENGTH = Number.MAX_SAFE_INTEGER
 
 /** Finds the route of a path: a table of exact paths in front of a radix tree for those with parameters. */
 export class Router {
   readonly #exact = new Map<Method, Map<string, Match>>(METHODS.map((method) => [method, new Map<string, Match>()]))
-  readonly #tree = findMyWay({ maxParamLength: Limits.targetBytes })
+  readonly #tree = findMyWay({ maxParamLength: ANY_LENGTH })
   #lastPath = ''
   #lastMethod: Method | undefined
   #lastMatch: Match | undefined
@@ -29,16 +33,16 @@ export class Router {
   notFound: HandlerTarget | undefined
 
   /** Throws NPP_ROUTE_INVALID for a path that cannot be one, and for a second route of the same path and method. */
-  add(method: Method, path: string, target: RouteTarget): void {
+  add(method: Method, path: string, target: RouteTarget, maxBodyBytes?: number): void {
     if (!path.startsWith('/')) throw new NppError('NPP_ROUTE_INVALID', `route ${method} ${path}: a path begins with /`)
     if (this.has(method, path)) throw new NppError('NPP_ROUTE_INVALID', `route ${method} ${path}: defined already`)
     try {
       // The tree knows all routes, so that it sees duplicates, and finds exact paths that come percent-encoded.
-      this.#tree.on(method, path, () => undefined, { target })
+      this.#tree.on(method, path, () => undefined, { target, maxBodyBytes })
     } catch (error) {
       throw new NppError('NPP_ROUTE_INVALID', `route ${method} ${path}: ${messageOf(error)}`, { cause: error })
     }
-    if (!/[:*(]/.test(path)) this.#exact.get(method)?.set(path, { target, params: NO_PARAMS })
+    if (!/[:*(]/.test(path)) this.#exact.get(method)?.set(path, { target, params: NO_PARAMS, maxBodyBytes })
   }
 
   /** True when this very path, not one that matches it, has a route of the method. */
@@ -70,17 +74,16 @@ export class Router {
     const found = this.#tree.find(method, path)
     if (found === null) return undefined
     const store: unknown = found.store
-    const target = isStore(store) ? store.target : undefined
-    if (target === undefined) return undefined
+    if (!isStore(store)) return undefined
     const params = definedOnly(found.params)
     // The tree lets ':name' match nothing; a segment that is not there is no segment.
     for (const name in params) if (params[name] === '' && name !== '*') return undefined
-    return { target, params }
+    return { target: store.target, params, maxBodyBytes: store.maxBodyBytes }
   }
 }
 
-function isStore(store: unknown): store is { readonly target: RouteTarget } {
-  return typeof store === 'object' && store !== null && 'target' in store
+function isStore(store: unknown): store is { readonly target: RouteTarget; readonly maxBodyBytes: number | undefined } {
+  return typeof store === 'object' && store !== null && 'target' in store && 'maxBodyBytes' in store
 }
 
 function areDefined(params: Readonly<Record<string, string | undefined>>): params is Record<string, string> {

@@ -14,6 +14,11 @@ import { RecordedLog } from '../support/recorded-log.ts'
 
 /** The default of writeTimeout. */
 const WRITE_TIMEOUT_MS = 60_000
+/** Bytes that have to go meanwhile, by the default of minSendRate. */
+const LEAST_TAKEN = 240 * 60
+/** The defaults of bodyTimeout and minBodyRate. */
+const BODY_TIMEOUT_MS = 20_000
+const LEAST_ARRIVED = 500 * 20
 
 /** Remembers what the engine does; the test says what the kernel would. */
 class FakeTransport implements Transport {
@@ -255,20 +260,35 @@ describe('the engine', () => {
     assert.deepEqual(await given.told(), ['destroy 0'])
   })
 
-  it('lets a slow client read on for as long as it takes some of its answer', async (context) => {
+  it('lets a slow client read on for as long as it takes its answer with the least rate', async (context) => {
     const given = new Given(context)
     given.open(0)
     given.transport.takes = false
-    given.transport.waiting = 3000
+    given.transport.waiting = 4 * LEAST_TAKEN
     given.receive(0, GET)
     assert.deepEqual(await given.told(), ['write 0 200'])
-    for (const left of [2000, 1000]) {
-      given.transport.waiting = left
+    for (const left of [3, 2]) {
+      given.transport.waiting = left * LEAST_TAKEN
       given.pass(WRITE_TIMEOUT_MS + 100)
       assert.deepEqual(await given.told(), [])
     }
+    given.transport.waiting = LEAST_TAKEN + 1
     given.pass(WRITE_TIMEOUT_MS + 100)
     assert.deepEqual(await given.told(), ['destroy 0'])
+  })
+
+  it('lets a body arrive for as long as it comes with the least rate, and refuses it then with 408', async (context) => {
+    const given = new Given(context)
+    given.open(0)
+    given.receive(0, 'GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n')
+    for (let count = 0; count < 2; count++) {
+      given.receive(0, 'x'.repeat(LEAST_ARRIVED))
+      given.pass(BODY_TIMEOUT_MS + 100)
+      assert.deepEqual(await given.told(), [])
+    }
+    given.receive(0, 'x'.repeat(LEAST_ARRIVED - 1))
+    given.pass(BODY_TIMEOUT_MS + 100)
+    assert.deepEqual(await given.told(), ['write 0 408', 'end 0'])
   })
 
   it('lets a closing client linger from when its answer has left', async (context) => {

@@ -1,5 +1,6 @@
 import type { NppCode } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
+import { HEADER_LIMITS } from '../support/header-limits.ts'
 
 /** What the parser says of an accepted request; what a case leaves out is not looked at. */
 export interface Expected {
@@ -73,7 +74,7 @@ export const ACCEPTED: readonly AcceptedCase[] = [
   ['WHATWG URL', 'what browsers leave unescaped in a query', start('GET /?\\^`{|} HTTP/1.1'), { target: '/?\\^`{|}' }],
   ['§3.2.2', 'absolute form', start('GET http://b/c?d HTTP/1.1'), { target: 'http://b/c?d', path: 'http://b/c' }],
   ['§3.2.4', 'asterisk form', start('OPTIONS * HTTP/1.1'), { method: 'OPTIONS', target: '*' }],
-  ['9110 §4.1', 'a target at the limit', targetOf(Limits.targetBytes), { method: 'GET' }],
+  ['9110 §4.1', 'a target at the limit', targetOf(HEADER_LIMITS.targetBytes), { method: 'GET' }],
   ['§2.3', 'HTTP/1.1', get(''), { minorVersion: 1 }],
   ['§2.3', 'HTTP/1.0', old(''), { minorVersion: 0 }],
 
@@ -99,8 +100,8 @@ export const ACCEPTED: readonly AcceptedCase[] = [
   ['9110 §5.5', 'a tab within a value', get('X: y\tz\r\n'), field('X', 'y\tz')],
   ['9110 §5.5', 'obs-text in a value', get('X: \x80\xe4\xff\r\n'), field('X', '\x80\xe4\xff')],
   ['9110 §5.6.2', 'all marks of a token in a name', get(`${TOKEN_MARKS}: y\r\n`), field(TOKEN_MARKS, 'y')],
-  ['limit', 'as many fields as are allowed', fieldsOf(Limits.headerFields), {}],
-  ['limit', 'a header as long as is allowed', headerOf(Limits.headerBytes), {}],
+  ['limit', 'as many fields as are allowed', fieldsOf(HEADER_LIMITS.headerFields), {}],
+  ['limit', 'a header as long as is allowed', headerOf(HEADER_LIMITS.headerBytes), {}],
 
   // Host.
   ['§3.2', 'Host in any case', 'GET / HTTP/1.1\r\nhOsT: a\r\n\r\n', { fields: [['hOsT', 'a']] }],
@@ -248,9 +249,9 @@ export const REFUSED: readonly RefusedCase[] = [
     'NPP_BAD_REQUEST',
   ]),
   ...CONTROLS.map((code): RefusedCase => ['3986 §3.3', `${hex(code)} in a path`, start(`GET /${char(code)} HTTP/1.1`), 'NPP_BAD_REQUEST']),
-  ['9110 §4.1', 'a target over the limit', targetOf(Limits.targetBytes + 1), 'NPP_TARGET_TOO_LONG'],
-  ['9110 §4.1', 'a target without end', `GET /${'t'.repeat(Limits.targetBytes)}`, 'NPP_TARGET_TOO_LONG'],
-  ['9110 §4.1', 'a query over the limit', start(`GET /?${'q'.repeat(Limits.targetBytes)} HTTP/1.1`), 'NPP_TARGET_TOO_LONG'],
+  ['9110 §4.1', 'a target over the limit', targetOf(HEADER_LIMITS.targetBytes + 1), 'NPP_TARGET_TOO_LONG'],
+  ['9110 §4.1', 'a target without end', `GET /${'t'.repeat(HEADER_LIMITS.targetBytes)}`, 'NPP_TARGET_TOO_LONG'],
+  ['9110 §4.1', 'a query over the limit', start(`GET /?${'q'.repeat(HEADER_LIMITS.targetBytes)} HTTP/1.1`), 'NPP_TARGET_TOO_LONG'],
   ['§2.3', 'HTTP/2.0', start('GET / HTTP/2.0'), 'NPP_HTTP_VERSION'],
   ['§2.3', 'HTTP/0.9', start('GET / HTTP/0.9'), 'NPP_HTTP_VERSION'],
   ['§2.3', 'HTTP/1.2', start('GET / HTTP/1.2'), 'NPP_HTTP_VERSION'],
@@ -286,10 +287,10 @@ export const REFUSED: readonly RefusedCase[] = [
     'NPP_BAD_REQUEST',
   ]),
   ...CONTROLS.map((code): RefusedCase => ['9110 §5.5', `${hex(code)} in a field value`, get(`X: y${char(code)}z\r\n`), 'NPP_BAD_REQUEST']),
-  ['limit', 'one field too many', fieldsOf(Limits.headerFields + 1), 'NPP_HEADER_TOO_LARGE'],
-  ['limit', 'a header one byte too long', headerOf(Limits.headerBytes + 1), 'NPP_HEADER_TOO_LARGE'],
-  ['limit', 'a value without end', `GET / HTTP/1.1\r\nX: ${'x'.repeat(Limits.headerBytes)}`, 'NPP_HEADER_TOO_LARGE'],
-  ['limit', 'a name without end', `GET / HTTP/1.1\r\n${'x'.repeat(Limits.headerBytes)}`, 'NPP_HEADER_TOO_LARGE'],
+  ['limit', 'one field too many', fieldsOf(HEADER_LIMITS.headerFields + 1), 'NPP_HEADER_TOO_LARGE'],
+  ['limit', 'a header one byte too long', headerOf(HEADER_LIMITS.headerBytes + 1), 'NPP_HEADER_TOO_LARGE'],
+  ['limit', 'a value without end', `GET / HTTP/1.1\r\nX: ${'x'.repeat(HEADER_LIMITS.headerBytes)}`, 'NPP_HEADER_TOO_LARGE'],
+  ['limit', 'a name without end', `GET / HTTP/1.1\r\n${'x'.repeat(HEADER_LIMITS.headerBytes)}`, 'NPP_HEADER_TOO_LARGE'],
 
   // Host.
   ['§3.2', 'no Host on HTTP/1.1', 'GET / HTTP/1.1\r\n\r\n', 'NPP_BAD_REQUEST'],
@@ -395,5 +396,5 @@ export const INCOMPLETE: readonly (readonly [rule: string, bytes: string])[] = [
   ['half a chunk', chunked('4\r\nabc')],
   ['no last chunk', chunked('1\r\na\r\n')],
   ['no end of the trailers', chunked('0\r\nX: y\r\n')],
-  ['a header one byte short of the limit', headerOf(Limits.headerBytes).slice(0, -1)],
+  ['a header one byte short of the limit', headerOf(HEADER_LIMITS.headerBytes).slice(0, -1)],
 ]

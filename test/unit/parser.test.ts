@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Outcome } from '../../app/http/outcome.ts'
 import { METHODS, RequestParser } from '../../app/http/parser.ts'
-import { Limits } from '../../shared/limits.ts'
+import { HEADER_LIMITS } from '../support/header-limits.ts'
 import { ACCEPTED, INCOMPLETE, MAX_BODY, REFUSED, headerOf } from './parser.cases.ts'
 
 /** What stands in the buffer before the request: offsets are relative to its first byte, wherever that is. */
@@ -29,6 +29,13 @@ type Result =
       readonly rest: string
     }
 
+/** As the engine goes on: a body of up to MAX_BODY is let in. */
+function parse(parser: RequestParser, bytes: Buffer, base: number, end: number): Outcome {
+  const outcome = parser.parse(bytes, base, end)
+  if (outcome !== Outcome.Header) return outcome
+  return parser.admit(MAX_BODY) ? parser.parse(bytes, base, end) : Outcome.Refused
+}
+
 /** Feeds a request piece by piece. After each piece what is kept moves to a new buffer and the old one is overwritten, as in the engine. */
 function feed(parser: RequestParser, pieces: readonly string[]): Result {
   let buffer = Buffer.alloc(0)
@@ -45,7 +52,7 @@ function feed(parser: RequestParser, pieces: readonly string[]): Result {
     buffer = next
     base = BEFORE.length
     const end = base + kept + piece.length
-    const outcome = parser.parse(buffer, base, end)
+    const outcome = parse(parser, buffer, base, end)
     if (outcome === Outcome.Refused) return { outcome: 'refused', code: parser.refusal, reason: parser.reason }
     if (outcome === Outcome.Complete) {
       const text = (from: number, to: number): string => buffer.latin1Slice(base + from, base + to)
@@ -72,7 +79,7 @@ function feed(parser: RequestParser, pieces: readonly string[]): Result {
 }
 
 function fresh(pieces: readonly string[]): Result {
-  return feed(new RequestParser(MAX_BODY), pieces)
+  return feed(new RequestParser(HEADER_LIMITS), pieces)
 }
 
 function splitPoints(length: number): number[] {
@@ -83,7 +90,7 @@ function splitPoints(length: number): number[] {
 
 /** However the bytes arrive, the outcome is the same. One parser takes all the splits, so that `reset` is tested too. */
 function assertSameHoweverFed(request: string, whole: Result): void {
-  const parser = new RequestParser(MAX_BODY)
+  const parser = new RequestParser(HEADER_LIMITS)
   for (const at of splitPoints(request.length)) {
     parser.reset()
     assert.deepEqual(feed(parser, [request.slice(0, at), request.slice(at)]), whole, `split at ${at}`)
@@ -144,7 +151,7 @@ describe('the parser', () => {
   })
 
   it('takes any number of requests one after the other, whatever came before', () => {
-    const parser = new RequestParser(MAX_BODY)
+    const parser = new RequestParser(HEADER_LIMITS)
     for (const [section, rule, request] of [...ACCEPTED, ...REFUSED, ...ACCEPTED]) {
       const result = feed(parser, [request])
       assert.deepEqual(result, fresh([request]), `${section}: ${rule}`)
@@ -153,12 +160,12 @@ describe('the parser', () => {
   })
 
   it('takes pipelined requests out of one buffer, each from where the last one ended', () => {
-    const parser = new RequestParser(MAX_BODY)
+    const parser = new RequestParser(HEADER_LIMITS)
     const requests = ACCEPTED.filter(([, , , { rest = '' }]) => rest === '').map(([, , request]) => request)
     const buffer = Buffer.from(requests.join(''), 'latin1')
     let at = 0
     for (const request of requests) {
-      assert.equal(parser.parse(buffer, at, buffer.byteLength), Outcome.Complete)
+      assert.equal(parse(parser, buffer, at, buffer.byteLength), Outcome.Complete)
       assert.equal(parser.length, request.length)
       at += parser.length
       parser.reset()
@@ -167,7 +174,7 @@ describe('the parser', () => {
   })
 
   it('knows whether it is within a request, and starts over after a reset', () => {
-    const parser = new RequestParser(MAX_BODY)
+    const parser = new RequestParser(HEADER_LIMITS)
     const request = Buffer.from('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
     assert.equal(parser.started, false)
     assert.equal(parser.parse(request, 0, 3), Outcome.NeedMore)
@@ -182,17 +189,17 @@ describe('the parser', () => {
   })
 
   it('keeps of a chunked body only what is body, however much overhead came with it', () => {
-    const parser = new RequestParser(MAX_BODY)
+    const parser = new RequestParser(HEADER_LIMITS)
     const head = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n'
     const part = Buffer.from(`${head}1;${'e'.repeat(1000)}\r\na\r\n1\r\nb\r\n`)
-    assert.equal(parser.parse(part, 0, part.byteLength), Outcome.NeedMore)
+    assert.equal(parse(parser, part, 0, part.byteLength), Outcome.NeedMore)
     assert.equal(parser.kept, head.length + 2)
     assert.equal(part.latin1Slice(parser.bodyStart, parser.bodyEnd), 'ab')
   })
 
   it('reads nothing of what it has read again: a client that sends single bytes costs no more for it', () => {
-    const request = Buffer.from(headerOf(Limits.headerBytes))
-    const parser = new RequestParser(MAX_BODY)
+    const request = Buffer.from(headerOf(HEADER_LIMITS.headerBytes))
+    const parser = new RequestParser(HEADER_LIMITS)
     for (let end = 1; end < request.byteLength; end++) {
       assert.equal(parser.parse(request, 0, end), Outcome.NeedMore)
       // What has been parsed as a start line is overwritten; whoever read it again would refuse it.
@@ -201,9 +208,43 @@ describe('the parser', () => {
     assert.equal(parser.parse(request, 0, request.byteLength), Outcome.Complete)
   })
 
-  it('limits a body to what it was made for', () => {
-    const request = Buffer.from('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx')
-    assert.equal(new RequestParser(0).parse(request, 0, request.byteLength), Outcome.Refused)
-    assert.equal(new RequestParser(1).parse(request, 0, request.byteLength), Outcome.Complete)
+  it('tells once that a body follows, and has it limited before any of it is read', () => {
+    const request = Buffer.from('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nxy')
+    const parser = new RequestParser(HEADER_LIMITS)
+    assert.equal(parser.parse(request, 0, request.byteLength), Outcome.Header)
+    assert.equal(parser.announcedBytes, 2)
+    assert.equal(parser.admit(1), false)
+    assert.equal(parser.refusal, 'NPP_BODY_TOO_LARGE')
+    assert.equal(parser.admit(2), true)
+    assert.equal(parser.parse(request, 0, request.byteLength), Outcome.Complete)
+  })
+
+  it('keeps nothing of a body that is discarded, in chunks or not, and ends where it ends', () => {
+    const header = 'POST / HTTP/1.1\r\nHost: a\r\n'
+    const bodies = [
+      ['Content-Length: 20\r\n\r\n', 'x'.repeat(20)],
+      ['Transfer-Encoding: chunked\r\n\r\n', `a;e\r\n${'x'.repeat(10)}\r\na\r\n${'y'.repeat(10)}\r\n0\r\nt: v\r\n\r\n`],
+    ] as const
+    for (const [field, body] of bodies) {
+      const head = header + field
+      for (let at = 0; at < body.length; at++) {
+        const parser = new RequestParser(HEADER_LIMITS)
+        const first = Buffer.from(head + body.slice(0, at))
+        assert.equal(parser.parse(first, 0, first.byteLength), Outcome.Header)
+        assert.equal(parser.discard(20), true)
+        assert.equal(parser.parse(first, 0, first.byteLength), Outcome.NeedMore)
+        assert.equal(parser.kept, head.length)
+        const second = Buffer.from(`${head}${body.slice(at)}GET /`)
+        assert.equal(parser.parse(second, 0, second.byteLength), Outcome.Complete, `split at ${at}`)
+        assert.equal(second.latin1Slice(parser.length, second.byteLength), 'GET /')
+        assert.equal(parser.bodyEnd, parser.bodyStart)
+      }
+      const parser = new RequestParser(HEADER_LIMITS)
+      const whole = Buffer.from(head + body)
+      assert.equal(parser.parse(whole, 0, whole.byteLength), Outcome.Header)
+      const refused = !parser.discard(19) || parser.parse(whole, 0, whole.byteLength) === Outcome.Refused
+      assert.ok(refused)
+      assert.equal(parser.refusal, 'NPP_BODY_TOO_LARGE')
+    }
   })
 })

@@ -205,7 +205,7 @@ describe('the response writer', () => {
 
   it('has room for an answer, or says that it has none', () => {
     const writer = new ResponseWriter(new FakeClock())
-    const widest = answer((res) => res.header('X', 'x'.repeat(Limits.headerBytes - 200)).text('€'.repeat(Limits.arenaBodyBytes)))
+    const widest = answer((res) => res.header('X', 'x'.repeat(Limits.arenaFieldBytes - 200)).text('€'.repeat(Limits.arenaBodyBytes)))
     let appended = 0
     while (writer.fits(widest)) {
       const from = writer.cursor
@@ -222,8 +222,8 @@ describe('the response writer', () => {
     const writer = new ResponseWriter(new FakeClock())
     assert.equal(writer.fits(answer((res) => res.text('x'.repeat(Limits.arenaBodyBytes + 1)))), false)
     assert.equal(writer.fits(answer((res) => res.send(Buffer.alloc(Limits.arenaBodyBytes + 1)))), false)
-    assert.equal(writer.fits(answer((res) => res.header('X', 'x'.repeat(Limits.headerBytes)).text(''))), false)
-    assert.equal(writer.fits(answer((res) => res.type('x'.repeat(Limits.headerBytes + 1)).text(''))), false)
+    assert.equal(writer.fits(answer((res) => res.header('X', 'x'.repeat(Limits.arenaFieldBytes)).text(''))), false)
+    assert.equal(writer.fits(answer((res) => res.type('x'.repeat(Limits.arenaFieldBytes + 1)).text(''))), false)
   })
 
   it('writes any number of types, more than it keeps prefixes of', () => {

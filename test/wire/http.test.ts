@@ -4,6 +4,7 @@ import { text as textOf } from 'node:stream/consumers'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { after, before, describe, it } from 'node:test'
 import { Limits } from '../../shared/limits.ts'
+import { HEADER_LIMITS } from '../support/header-limits.ts'
 import { SITES, startInstance, type Instance } from '../support/instance.ts'
 import { SeededRandom } from '../support/random-bytes.ts'
 import { rawClient, type Answer } from '../support/raw-client.ts'
@@ -342,9 +343,9 @@ const REFUSED: readonly (readonly [string, string, number])[] = [
     `POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${(MAX_BODY + 1).toString(16)}\r\n`,
     413,
   ],
-  ['a target over the limit', `GET /${'t'.repeat(Limits.targetBytes)}`, 414],
+  ['a target over the limit', `GET /${'t'.repeat(HEADER_LIMITS.targetBytes)}`, 414],
   ['an unknown expectation', get('/hello', 'Expect: more\r\n'), 417],
-  ['a header over the limit', get('/hello', `X: ${'x'.repeat(Limits.headerBytes)}\r\n`), 431],
+  ['a header over the limit', get('/hello', `X: ${'x'.repeat(HEADER_LIMITS.headerBytes)}\r\n`), 431],
   ['an unknown method', 'BREW /hello HTTP/1.1\r\n', 501],
   ['a coding that is not understood', 'POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n', 501],
   ['HTTP/2', 'GET / HTTP/2.0\r\n\r\n', 505],
