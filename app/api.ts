@@ -1,7 +1,9 @@
 import type { Log } from '../shared/log.ts'
 import type { CallInput, CallName, CallOutput, PageName } from '../shared/services.ts'
 import type { CookieOptions } from './http/cookies.ts'
+import type { BodySource } from './http/body-stream.ts'
 import type { Method } from './http/parser.ts'
+import type { TakenConnection } from './http/taken-connection.ts'
 
 /** Parameters of a path: '/hi/:name' has { name: string }, and '*' the rest of the path. */
 export type Params<P extends string> = P extends `${infer Head}/${infer Tail}`
@@ -52,6 +54,8 @@ export interface Request<S = unknown, P = unknown> {
   readonly body: Buffer
   /** Names the request in the log and on error pages. */
   readonly id: string
+  /** Aborted when nobody waits for the answer any more: the client is gone, the handler's deadline has passed, or npp stops and it streams. */
+  readonly signal: AbortSignal
   /** Value of the field of this name, case ignored; several are joined with ', '. */
   header(name: string): string | undefined
   /** The body as JSON. Throws NPP_BAD_BODY, which answers 400. */
@@ -61,7 +65,7 @@ export interface Request<S = unknown, P = unknown> {
   readonly callAsync: CallAsync<S>
 }
 
-/** What the handler says. Exactly one of text, html, json, send and redirect answers; or `write`, and the end of the handler answers. */
+/** What the handler says. Exactly one of text, html, json, send, sendFile, stream, redirect and detach answers; or `write`, and the end of the handler answers. */
 export interface Response {
   /** Status code, 200 to 599. */
   status(code: number): this
@@ -82,6 +86,17 @@ export interface Response {
    * otherwise. A path that comes from a request is yours to check.
    */
   sendFile(path: string): void
+  /**
+   * Sends the pieces that an iterable makes, or a Readable of Node's, as the client takes them, however long it lasts: in chunks, on HTTP/1.0 up
+   * to the end of the connection. application/octet-stream unless `type` said otherwise. When the client goes `return` of the iterator is
+   * called. A source that throws ends the connection, so that nobody takes the part for the whole.
+   */
+  stream(source: BodySource): void
+  /**
+   * Takes the connection over, for a WebSocket for example: what it says from here on is the handler's, and so is its end. Nothing that npp
+   * limits is limited any more. Rejects with NPP_CLIENT_GONE when the client has left before.
+   */
+  detach(): Promise<TakenConnection>
   /** 302 unless told otherwise. */
   redirect(location: string, code?: number): void
   /** True once the request is answered, by the handler or by its deadline. */

@@ -1,6 +1,6 @@
 import type { TurnClock } from '../shared/clock.ts'
 import type { TimerOwner, TimerWheel } from '../shared/timer-wheel.ts'
-import { Connection } from './connection.ts'
+import { Connection, type Phase } from './connection.ts'
 
 /** Who is told when a connection's deadline has passed. */
 export interface DeadlineOwner {
@@ -101,6 +101,12 @@ export class ConnectionTable implements TimerOwner {
   /** Slots of the connections that are open. */
   slots(): number[] {
     return [...this.#busy.keys()].filter((slot) => this.isOpen(slot))
+  }
+
+  /** The connection goes over to this phase, which may take `milliseconds` from now. */
+  enter(conn: Connection, phase: Phase, milliseconds: number): void {
+    conn.phase = phase
+    this.setDeadline(conn.slot, milliseconds)
   }
 
   /** The connection's phase has `milliseconds` from now. */

@@ -1,9 +1,19 @@
 import type { Exchange } from './http/exchange.ts'
 import type { RequestParser } from './http/parser.ts'
 
-/** What a connection is doing; each phase has its own deadline. */
-export const Phase = { Idle: 0, Header: 1, Body: 2, Handling: 3, Blocked: 4, Closing: 5 } as const
+/** What a connection is doing; each phase has its own deadline. Up to Body it reads a request, up to Blocked it has one to answer. */
+export const Phase = { Idle: 0, Header: 1, Body: 2, Handling: 3, Streaming: 4, Blocked: 5, Closing: 6 } as const
 export type Phase = (typeof Phase)[keyof typeof Phase]
+
+/** What goes on with an answer after the turn in which it began. */
+export interface LongAnswer {
+  /** Bytes of the body that were written. */
+  readonly bodyBytes: number
+  /** All that was written has left. */
+  drained(): void
+  /** The connection is gone. */
+  gone(): void
+}
 
 /** The state of a connection that is not idle. An idle one has none; the object serves another connection then. */
 export class Connection {
@@ -18,8 +28,8 @@ export class Connection {
   heldEnd = 0
   /** The request in hand and its answer to be. */
   exchange: Exchange | undefined
-  /** The file that is being sent; -1 without one. */
-  file = -1
+  /** An answer that goes on, or output that somebody waits for the end of. */
+  long: LongAnswer | undefined
   /** 100 Continue was sent for the request that arrives. */
   continued = false
   /** The body that arrives is dropped: its request was answered without it. */
@@ -36,6 +46,16 @@ export class Connection {
   ended = false
   /** A turn to go on with held bytes is on its way. */
   resuming = false
+
+  /** What is received next belongs to a request. */
+  get isReading(): boolean {
+    return this.phase <= Phase.Body
+  }
+
+  /** What is received next waits until an answer has left. */
+  get isAnswering(): boolean {
+    return this.phase >= Phase.Handling && this.phase <= Phase.Blocked
+  }
 
   get heldBytes(): number {
     return this.heldEnd - this.heldStart
@@ -73,7 +93,7 @@ export class Connection {
     this.phase = Phase.Idle
     this.parser = undefined
     this.exchange = undefined
-    this.file = -1
+    this.long = undefined
     this.continued = false
     this.discarding = false
     this.arrived = 0

@@ -14,7 +14,9 @@ export type {
   Route,
   RouteOptions,
 } from './api.ts'
+export type { BodySource } from './http/body-stream.ts'
 export type { CookieOptions } from './http/cookies.ts'
+export type { TakenConnection } from './http/taken-connection.ts'
 export { ServiceError } from './call/service-error.ts'
 export { NppError } from '../shared/errors.ts'
 export type { NppCode } from '../shared/errors.ts'

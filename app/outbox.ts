@@ -1,5 +1,6 @@
 import type { TurnClock } from '../shared/clock.ts'
-import type { Connection } from './connection.ts'
+import type { ConnectionTable } from './connection-table.ts'
+import { Phase, type Connection } from './connection.ts'
 import type { Exchange } from './http/exchange.ts'
 import { ResponseWriter, type Persistence } from './http/response-writer.ts'
 import type { Transport } from './net/transport.ts'
@@ -9,14 +10,19 @@ export class Outbox {
   /** The connection whose bytes are being parsed; its answers gather from #from on. */
   current: Connection | undefined
   readonly #writer: ResponseWriter
+  readonly #connections: ConnectionTable
+  /** Milliseconds over which the rate of a slow reader is looked at. */
+  readonly #writeTimeoutMs: number
   #from = 0
   /** The writer's arena is the transport's: what is written from it stays there until the turn ends. */
   #isLent = false
   /** Named by `attach`, before anything is put in. */
   #net!: Transport
 
-  constructor(clock: TurnClock) {
+  constructor(clock: TurnClock, connections: ConnectionTable, writeTimeoutMs: number) {
     this.#writer = new ResponseWriter(clock)
+    this.#connections = connections
+    this.#writeTimeoutMs = writeTimeoutMs
   }
 
   /** Bytes of the body of the last answer. */
@@ -69,10 +75,17 @@ export class Outbox {
     if (this.#writer.cursor > this.#from && this.current === conn) this.#send(conn, this.#from)
   }
 
-  /** The transport holds bytes of the connection: how many is kept for `hasTakenSome`. */
+  /** The transport holds bytes of the connection, which has a deadline for them where it has none of its own. */
   block(conn: Connection): void {
     conn.blocked = true
     conn.unsent = this.#net.unsent(conn.slot)
+    if (conn.phase === Phase.Idle) this.#connections.enter(conn, Phase.Blocked, this.#writeTimeoutMs)
+    else if (conn.phase === Phase.Closing || conn.phase === Phase.Streaming) this.watch(conn)
+  }
+
+  /** A slow reader has another time to take the least rate's worth. */
+  watch(conn: Connection): void {
+    this.#connections.setDeadline(conn.slot, this.#writeTimeoutMs)
   }
 
   /** True when a slow reader has taken as many bytes of what waits for it since it was looked at last. */

@@ -66,6 +66,8 @@ const ERRORS = {
   NPP_HANDLER_FAILED: { status: 500, exit: 70, summary: 'The handler threw or rejected.' },
   NPP_HANDLER_TIMEOUT: { status: 504, exit: 70, summary: 'The handler did not answer before its deadline.' },
   NPP_ALREADY_ANSWERED: { status: 500, exit: 70, summary: 'The handler answered a request that had been answered.' },
+  NPP_CLIENT_GONE: { status: 500, exit: 70, summary: 'The client closed the connection before its request was answered.' },
+  NPP_STOPPING: { status: 503, exit: 70, summary: 'npp stops, and what would go on without end is asked to end.' },
   NPP_HEADER_INVALID: { status: 500, exit: 70, summary: 'The handler set a header, cookie or status that may not stand in a response.' },
 } as const satisfies Record<string, ErrorRow>
 

@@ -23,6 +23,8 @@ export const Limits = {
   arenaBodyBytes: 64 * 1024,
   /** bytes of a file up to which sendFile reads it and sends it as a body; a larger one goes by sendfile(2), and is never in this process */
   fileReadBytes: 64 * 1024,
+  /** bytes that one stream writes before others have their turn, where its source waits for nothing */
+  streamTurnBytes: 64 * 1024,
   /** milliseconds that a closing connection may take to read its last answer before it is cut off */
   lingerMs: 2000,
 

@@ -1,6 +1,9 @@
+import type { NppError } from '../../shared/errors.ts'
 import { AnswerState } from './answer-state.ts'
 import { METHODS, type Method, type RequestParser } from './parser.ts'
+import type { BodySource } from './body-stream.ts'
 import type { Target } from './target-cache.ts'
+import type { TakenConnection } from './taken-connection.ts'
 
 /** What a request and its answer need of the engine. */
 export interface ExchangeContext {
@@ -12,6 +15,19 @@ export interface ExchangeContext {
   answered(exchange: Exchange): void
   /** The answer is the file at this path. */
   sendFile(exchange: Exchange, path: string): void
+  /** The answer is what the source makes. */
+  stream(exchange: Exchange, source: BodySource): void
+  /** The connection is the handler's, once it is free. */
+  detach(exchange: Exchange): Promise<TakenConnection>
+}
+
+/** How the receiver finds the end of a body: by Content-Length, by the last chunk, or by the end of the connection. */
+export const Framing = { Length: 0, Chunked: 1, Close: 2 } as const
+export type Framing = (typeof Framing)[keyof typeof Framing]
+
+/** RFC 9110 §15.3.5, §15.4.5: answers of these have none, whatever the handler gives. */
+export function hasBody(status: number): boolean {
+  return status !== 204 && status !== 304
 }
 
 /** What the response writer turns into bytes. */
@@ -25,6 +41,7 @@ export interface Answer {
   readonly fieldLines: string
   /** Bytes of the file that follows the header instead of a body; -1 without one. */
   readonly fileBytes: number
+  readonly framing: Framing
 }
 
 /** The parameters of a path that has none. */
@@ -64,6 +81,8 @@ export class Exchange implements Answer {
   id = ''
   query: URLSearchParams | undefined
   cookies: ReadonlyMap<string, string> | undefined
+  /** For whoever wants to know when nobody waits for the answer any more. */
+  aborter: AbortController | undefined
   bytes: Buffer = NO_BYTES
   base = 0
   fields: Int32Array = NO_FIELDS
@@ -76,6 +95,7 @@ export class Exchange implements Answer {
   body: string | Uint8Array = ''
   fieldLines = ''
   fileBytes = -1
+  framing: Framing = Framing.Length
   state: AnswerState = AnswerState.Open
   /** `write` was used: the end of the handler answers then. */
   isWritten = false
@@ -110,6 +130,7 @@ export class Exchange implements Answer {
     this.body = ''
     this.fieldLines = ''
     this.fileBytes = -1
+    this.framing = Framing.Length
     this.isWritten = false
   }
 
@@ -118,8 +139,14 @@ export class Exchange implements Answer {
   }
 
   /** Takes the answer away from the handler, whose own then goes nowhere: its deadline has passed, or its client has. */
-  expire(): void {
+  expire(reason: NppError): void {
     this.state = AnswerState.Expired
+    this.abort(reason)
+  }
+
+  /** Tells who makes the answer that it should end. */
+  abort(reason: NppError): void {
+    this.aborter?.abort(reason)
   }
 
   /** Makes the request independent of the parser, and of bytes that are overwritten, for a handler that answers later. */
@@ -142,7 +169,12 @@ export class Exchange implements Answer {
   /** True when nothing of the request would be missed but what `ended` has: the next request may have this object. */
   get isReusable(): boolean {
     return (
-      this.params === NO_PARAMS && this.requestBody === NO_BYTES && this.id === '' && this.query === undefined && this.cookies === undefined
+      this.params === NO_PARAMS &&
+      this.requestBody === NO_BYTES &&
+      this.id === '' &&
+      this.query === undefined &&
+      this.cookies === undefined &&
+      this.aborter === undefined
     )
   }
 

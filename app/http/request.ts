@@ -53,6 +53,12 @@ export class HttpRequest {
     return this.#exchange.id
   }
 
+  get signal(): AbortSignal {
+    const exchange = own(this.#exchange)
+    exchange.aborter ??= new AbortController()
+    return exchange.aborter.signal
+  }
+
   get body(): Buffer {
     const body = bodyOf(this.#exchange)
     const exchange = this.#exchange
@@ -147,6 +153,6 @@ function slice({ bytes, base, fields }: Exchange, field: number): string {
 function readFirst(): NppError {
   return new NppError(
     'NPP_ALREADY_ANSWERED',
-    'the request was answered; read its fields, its id, its address and its body before answering',
+    'the request was answered; read its fields, its id, its address, its signal and its body before answering',
   )
 }

@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import '../../shared/bytes.ts'
 import type { Clock } from '../../shared/clock.ts'
 import { Limits } from '../../shared/limits.ts'
-import type { Answer } from './exchange.ts'
+import { Framing, hasBody, type Answer } from './exchange.ts'
 
 /** What the header says of the connection: nothing, where the version's default holds (RFC 9112 §9.3). */
 export const Persistence = { Default: 0, Close: 1, KeepAlive: 2 } as const
@@ -89,7 +89,7 @@ export class ResponseWriter {
   #put(target: Buffer, at: number, response: Answer, persistence: Persistence, withoutBody: boolean): number {
     this.#refreshDate()
     // RFC 9110 §8.6: no Content-Length in 204; a 304 says nothing of a body that it has not.
-    if (response.statusCode === 204 || response.statusCode === 304) {
+    if (!hasBody(response.statusCode)) {
       this.bodyBytes = 0
       const head = `${this.#headText(response, persistence)}\r\n`
       return at + target.latin1Write(head, at, head.length)
@@ -97,6 +97,12 @@ export class ResponseWriter {
     if (response.fileBytes >= 0) {
       this.bodyBytes = withoutBody ? 0 : response.fileBytes
       const head = `${this.#headText(response, persistence)}Content-Length: ${response.fileBytes}${HEAD_END}`
+      return at + target.latin1Write(head, at, head.length)
+    }
+    if (response.framing !== Framing.Length) {
+      this.bodyBytes = 0
+      const coding = response.framing === Framing.Chunked ? 'Transfer-Encoding: chunked\r\n' : ''
+      const head = `${this.#headText(response, persistence)}${coding}\r\n`
       return at + target.latin1Write(head, at, head.length)
     }
     const plain = response.statusCode === 200 && persistence === Persistence.Default && response.fieldLines === ''

@@ -1,8 +1,10 @@
 import { NppError } from '../../shared/errors.ts'
 import { AnswerState } from './answer-state.ts'
 import { FIELD_VALUE, TOKEN, isMadeOf } from './byte-classes.ts'
+import { abandon, isBodySource, type BodySource } from './body-stream.ts'
 import { serializeCookie, type CookieOptions } from './cookies.ts'
 import type { Exchange } from './exchange.ts'
+import type { TakenConnection } from './taken-connection.ts'
 
 /** Fields that say how the message is framed: the engine alone knows. */
 const ENGINE_FIELDS = new Set(['connection', 'content-length', 'date', 'keep-alive', 'trailer', 'transfer-encoding', 'upgrade'])
@@ -87,6 +89,28 @@ export class HttpResponse {
     if (exchange.contentType === '') exchange.contentType = 'application/octet-stream'
     exchange.state = AnswerState.Sending
     exchange.context.sendFile(exchange, path)
+  }
+
+  stream(source: BodySource): void {
+    const exchange = changeable(this.#exchange)
+    if (!isBodySource(source))
+      throw new NppError('NPP_HANDLER_FAILED', 'res.stream was given what is not iterable, neither for nor for await')
+    if (exchange.isWritten) throw new NppError('NPP_HANDLER_FAILED', 'res.write and res.stream do not go together: let the source make all')
+    if (exchange.state === AnswerState.Expired) {
+      abandon(source)
+      return
+    }
+    if (exchange.contentType === '') exchange.contentType = 'application/octet-stream'
+    exchange.state = AnswerState.Sending
+    exchange.context.stream(exchange, source)
+  }
+
+  detach(): Promise<TakenConnection> {
+    const exchange = changeable(this.#exchange)
+    if (exchange.state === AnswerState.Expired)
+      return Promise.reject(new NppError('NPP_CLIENT_GONE', 'the connection cannot be taken over: its request has expired'))
+    exchange.state = AnswerState.Sending
+    return exchange.context.detach(exchange)
   }
 
   redirect(location: string, code = 302): void {

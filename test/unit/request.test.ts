@@ -5,6 +5,7 @@ import { Outcome } from '../../app/http/outcome.ts'
 import { RequestParser } from '../../app/http/parser.ts'
 import { HttpRequest } from '../../app/http/request.ts'
 import { TargetCache } from '../../app/http/target-cache.ts'
+import { GONE } from '../support/answered-exchange.ts'
 import { isCode } from '../support/codes.ts'
 import { HEADER_LIMITS } from '../support/header-limits.ts'
 
@@ -28,6 +29,12 @@ class Context implements ExchangeContext {
   }
 
   answered(): void {}
+
+  stream(): void {}
+
+  detach(): Promise<never> {
+    return Promise.reject(new Error('no connection here'))
+  }
 
   sendFile(): void {}
 }
@@ -241,7 +248,7 @@ describe('an exchange', () => {
     const { exchange } = request('', '', TARGET)
     exchange.id = 'id'
     exchange.statusCode = 201
-    exchange.expire()
+    exchange.expire(GONE)
     const page = exchange.successor()
     assert.deepEqual(
       [page.slot, page.generation, page.method, page.target.raw, page.id, page.statusCode, page.answered],

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import type { Exchange } from '../../app/http/exchange.ts'
 import { HttpResponse } from '../../app/http/response.ts'
 import { html } from '../../shared/html.ts'
-import { exchangeFor } from '../support/answered-exchange.ts'
+import { exchangeFor, GONE } from '../support/answered-exchange.ts'
 import { isCode } from '../support/codes.ts'
 
 function respond(): { readonly res: HttpResponse; readonly exchange: Exchange; readonly answers: Exchange[] } {
@@ -164,7 +164,7 @@ describe('a response that has expired', () => {
   for (const [name, use] of USES) {
     it(`takes ${name} without a word, and answers nothing`, () => {
       const { res, exchange, answers } = respond()
-      exchange.expire()
+      exchange.expire(GONE)
       use(res)
       assert.equal(answers.length, 0)
     })
@@ -172,7 +172,7 @@ describe('a response that has expired', () => {
 
   it('says that it is answered, and is not restarted', () => {
     const { res, exchange } = respond()
-    exchange.expire()
+    exchange.expire(GONE)
     assert.equal(res.answered, true)
     assert.equal(res.restart(), false)
   })
