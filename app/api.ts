@@ -89,7 +89,7 @@ export interface Response {
   /**
    * Sends the pieces that an iterable makes, or a Readable of Node's, as the client takes them, however long it lasts: in chunks, on HTTP/1.0 up
    * to the end of the connection. application/octet-stream unless `type` said otherwise. When the client goes `return` of the iterator is
-   * called. A source that throws ends the connection, so that nobody takes the part for the whole.
+   * called; of one that left without a word that is noticed at the next piece, so say something now and then. A source that throws ends the connection, so that nobody takes the part for the whole.
    */
   stream(source: BodySource): void
   /**

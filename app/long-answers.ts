@@ -131,7 +131,8 @@ export class LongAnswers {
         const head = Buffer.concat([held, detached.unread])
         const request = incomingOf(exchange, detached.socket)
         this.#desk.handedOver(conn, exchange)
-        resolve({ request, socket: detached.socket, head })
+        unpause(detached.socket)
+        process.nextTick(() => resolve({ request, socket: detached.socket, head }))
       }
       // Not within the turn of the request: what was answered before it leaves at the end of that.
       setImmediate(attempt)
@@ -187,3 +188,13 @@ class ConnectionSink implements BodySink {
     )
   }
 }
+
+/**
+ * A socket on which `pause` was called stays silent for a library that adds a listener for 'data' and expects it to flow from there. Without
+ * listeners for 'readable' it is neither paused nor flowing, from the next tick on.
+ */
+function unpause(socket: TakenConnection['socket']): void {
+  socket.on('readable', hearNothing).off('readable', hearNothing)
+}
+
+function hearNothing(): void {}

@@ -6,7 +6,7 @@ import { HttpRequest } from './request.ts'
 export interface TakenConnection {
   /** The request as Node's own server would describe it, for libraries that serve upgrades. */
   readonly request: IncomingMessage
-  /** Paused; it is the handler's to read, to write and to close. */
+  /** It is the handler's to read, to write and to close, and flows when somebody listens for 'data'. Half-open: an 'end' leaves its own side open. */
   readonly socket: IncomingMessage['socket']
   /** What the client has sent after the request. */
   readonly head: Buffer

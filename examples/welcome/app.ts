@@ -7,6 +7,7 @@ import { landingPage } from './landing.ts'
 import { layout } from './layout.ts'
 import { style } from './style.ts'
 import { tablePage } from './table.ts'
+import { ticks, timePage } from './time.ts'
 import { emptyForm, readForm, welcomePage } from './welcome-form.ts'
 import { wholeNumber } from './whole-number.ts'
 // The type only: svc.ts never runs in this process, but thanks to it a wrong service name or input below does not compile.
@@ -42,6 +43,13 @@ export default defineApp<typeof services>({
       } else {
         res.type(req.header('content-type') ?? 'application/octet-stream').send(req.body)
       }
+    })
+
+    // A stream: what the generator yields goes out as it comes, for as long as somebody listens.
+    route.get('/time', (req, res) => res.html(timePage()))
+    route.get('/time/events', (req, res) => {
+      res.type('text/event-stream').header('Cache-Control', 'no-store')
+      res.stream(ticks(req.signal))
     })
 
     // Rendered anew for each request.

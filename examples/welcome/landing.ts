@@ -14,6 +14,7 @@ const ANSWERED: readonly Sight[] = [
   { href: '/hello/Ada', path: '/hello/:name', shows: 'A part of the path on a page. Try a name with <angle brackets>.' },
   { href: '/welcome', path: '/welcome', shows: 'A form that says what it did not understand and keeps what you typed.' },
   { href: '/echo', path: '/echo', shows: 'Any method. A body that you send comes back, byte for byte.' },
+  { href: '/time', path: '/time', shows: 'Server-sent events: one answer that goes on for as long as you look at it.' },
   { href: '/page', path: '/page', shows: 'A table of 100 rows, rendered anew for each request.' },
 ]
 

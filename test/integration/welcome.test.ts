@@ -105,7 +105,17 @@ suite('examples/welcome', () => {
     test('leads to every page of the site, and nowhere else', async () => {
       const { text } = await ask('/')
       const links = [...text.matchAll(/ href="(\/[^"]*)"/g)].map(([, link]) => link ?? '')
-      const wanted = ['/hello', '/hello/Ada', '/welcome', '/echo', '/page', '/async/hello', '/async/report', '/async/sum?upTo=10000000']
+      const wanted = [
+        '/hello',
+        '/hello/Ada',
+        '/welcome',
+        '/echo',
+        '/time',
+        '/page',
+        '/async/hello',
+        '/async/report',
+        '/async/sum?upTo=10000000',
+      ]
       assert.deepEqual([...new Set(links)].toSorted(), ['/', '/style.css', ...wanted].toSorted())
       const answers = await Promise.all(links.map(async (link) => [link, (await ask(link)).status]))
       assert.deepEqual(
@@ -120,6 +130,30 @@ suite('examples/welcome', () => {
       assert.equal(type, 'text/css; charset=utf-8')
       assert.match(headers.get('cache-control') ?? '', /max-age=\d+/)
       assert.match(text, /prefers-color-scheme: dark/)
+    })
+  })
+
+  suite('/time', () => {
+    test('is a page that listens to events', async () => {
+      const { status, type, text } = await ask('/time')
+      assert.deepEqual([status, type], [200, HTML])
+      assert.match(text, /new EventSource\('\/time\/events'\)/)
+    })
+
+    test('sends an event at once and goes on, until its reader goes', async () => {
+      const aborter = new AbortController()
+      const response = await fetch(new URL('/time/events', instance.url), { signal: aborter.signal })
+      assert.equal(response.headers.get('content-type'), 'text/event-stream')
+      assert.equal(response.headers.get('content-length'), null)
+      assert(response.body !== null)
+      const decoder = new TextDecoder()
+      let events = ''
+      for await (const part of response.body) {
+        events += decoder.decode(part, { stream: true })
+        if (/^(?:data: \w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT\n\n){2}$/.test(events)) break
+        assert(events.length < 200, events)
+      }
+      aborter.abort()
     })
   })
 

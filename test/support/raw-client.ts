@@ -100,6 +100,12 @@ export class RawClient {
     const fields = new Map(
       lines.map((line): [string, string] => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
     )
+    if (!withoutBody && fields.get('transfer-encoding') === 'chunked') {
+      const chunked = joinChunks(this.#unread, end + 4)
+      if (chunked === undefined) return undefined
+      this.#unread = this.#unread.subarray(chunked.end)
+      return { status, head, fields, body: chunked.body }
+    }
     const length = withoutBody || status < 200 || status === 204 ? 0 : Number(fields.get('content-length'))
     if (Number.isNaN(length)) throw new Error(`the answer has no length: ${head}`)
     const missing = end + 4 + length - this.#unread.byteLength
@@ -120,6 +126,24 @@ export class RawClient {
         resolve()
       }
     })
+  }
+}
+
+/** The body whose first chunk stands at `start`, and where it ends; undefined while a part is missing. Throws for what is no chunk. */
+function joinChunks(bytes: Buffer, start: number): { readonly body: Buffer; readonly end: number } | undefined {
+  const parts: Buffer[] = []
+  for (let at = start; ;) {
+    const lineEnd = bytes.indexOf('\r\n', at)
+    if (lineEnd === -1) return undefined
+    const line = bytes.latin1Slice(at, lineEnd)
+    if (!/^[1-9a-f][0-9a-f]*$|^0$/.test(line)) throw new Error(`this is no size of a chunk: ${JSON.stringify(line.slice(0, 50))}`)
+    const size = Number.parseInt(line, 16)
+    const end = lineEnd + 2 + size
+    if (bytes.byteLength < end + 2) return undefined
+    if (bytes.latin1Slice(end, end + 2) !== '\r\n') throw new Error('a chunk does not end where its size says')
+    if (size === 0) return { body: Buffer.concat(parts), end: end + 2 }
+    parts.push(bytes.subarray(lineEnd + 2, end))
+    at = end + 2
   }
 }
 

@@ -2,81 +2,9 @@ import assert from 'node:assert/strict'
 import { connect as connectPlain } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
-import { Caller } from '../../app/call/caller.ts'
-import { Engine } from '../../app/engine.ts'
-import { JoinedTransport } from '../../app/net/joined-transport.ts'
-import { NativeTransport } from '../../app/net/native-transport.ts'
-import { NodeTransport } from '../../app/net/node-transport.ts'
-import { openTlsTransport } from '../../app/net/tls-transport.ts'
-import { Router, type HandlerTarget } from '../../app/route/router.ts'
-import { createMemoryQueue } from '../../ipc/memory-queue.ts'
-import { createSystemClock } from '../../shared/clock.ts'
-import { loadConfig } from '../../shared/config.ts'
-import { TimerWheel } from '../../shared/timer-wheel.ts'
-import { CERTIFICATE, KEY } from '../support/certificate.ts'
+import { CERTIFICATE } from '../support/certificate.ts'
 import { eventually } from '../support/eventually.ts'
-import { RecordedLog } from '../support/recorded-log.ts'
-
-interface Given {
-  readonly http: number
-  readonly https: number
-  readonly transport: JoinedTransport
-  /** Reasons of handshakes that failed. */
-  readonly failures: string[]
-}
-
-/** An engine on both transports in this process. */
-async function engineWith(
-  context: TestContext,
-  plain: 'node' | 'epoll',
-  routes: Readonly<Record<string, HandlerTarget['handle']>>,
-  handshakeTimeout = 300,
-): Promise<Given> {
-  const queue = createMemoryQueue({ name: 'queue', maxMessages: 1, messageSize: 100 }).open()
-  const clock = createSystemClock()
-  const wheel = new TimerWheel(clock)
-  const log = new RecordedLog()
-  const router = new Router()
-  for (const [path, handle] of Object.entries(routes)) router.add('GET', path, { handle })
-  const config = loadConfig({ siteFolder: '/nowhere', environment: {}, flags: [] })
-  const caller = new Caller({
-    requests: queue,
-    replies: queue,
-    engine: 0,
-    epoch: 1,
-    defaultTimeoutMs: 1000,
-    maxBacklog: 0,
-    hasService: () => false,
-    clock,
-    wheel,
-    log,
-  })
-  const engine = new Engine({ config, router, caller, clock, wheel, log })
-  const options = { maxConnections: 20, maxBuffered: 1024 * 1024, refusal: Buffer.from('no') }
-  const failures: string[] = []
-  const transport = new JoinedTransport(
-    engine,
-    (events) => (plain === 'node' ? new NodeTransport(events, options) : new NativeTransport(events, { ...options, polling: plain })),
-    (events, borrowed) =>
-      openTlsTransport(events, {
-        ...options,
-        secrets: { cert: CERTIFICATE, key: KEY },
-        handshakeTimeout,
-        handshakeFailed: (reason) => failures.push(reason),
-        borrowed,
-      }),
-  )
-  engine.attach(transport)
-  context.after(() => {
-    transport.close()
-    caller.stop()
-    queue.close()
-    wheel.stop()
-  })
-  const http = await transport.listen({ host: '127.0.0.1', port: 0 })
-  const https = await transport.secure.listen({ host: '127.0.0.1', port: 0 })
-  return { http: http.port, https: https.port, transport, failures }
-}
+import { localEngine } from '../support/local-engine.ts'
 
 function get(path: string): string {
   return `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
@@ -116,7 +44,7 @@ function bodiesOf(text: string): string[] {
 for (const plain of ['node', 'epoll'] as const) {
   describe(`an engine on ${plain} and TLS`, () => {
     it('answers on both, to each client its own', async (context) => {
-      const given = await engineWith(context, plain, {
+      const given = await localEngine(context, plain, {
         '/now/*': (req, res) => res.text(`${lastOf(req.path)} ${'n'.repeat(300)}`),
         '/later/*': (req, res) => {
           const name = lastOf(req.path)
@@ -146,7 +74,7 @@ for (const plain of ['node', 'epoll'] as const) {
 
     it('sends large answers to slow readers, and gives slots back', async (context) => {
       const body = 'x'.repeat(300_000)
-      const given = await engineWith(context, plain, {
+      const given = await localEngine(context, plain, {
         '/big': (_req, res) => res.text(body),
         '/middle': (_req, res) => res.text(body.slice(0, 30_000)),
       })
@@ -177,7 +105,7 @@ for (const plain of ['node', 'epoll'] as const) {
 
 describe('TLS', () => {
   it('is http/1.1 by TLS 1.2 or newer, with the certificate that it was given', async (context) => {
-    const given = await engineWith(context, 'node', { '/': (_req, res) => res.text('hello') })
+    const given = await localEngine(context, 'node', { '/': (_req, res) => res.text('hello') })
     const shaken = async (options: ConnectionOptions): Promise<TLSSocket | string> => {
       const socket = secure(given.https, options)
       context.after(() => socket.destroy())
@@ -200,7 +128,7 @@ describe('TLS', () => {
   })
 
   it('holds no slot for a client that is silent or speaks something else, and lets it go', async (context) => {
-    const given = await engineWith(context, 'node', { '/': (_req, res) => res.text('hello') })
+    const given = await localEngine(context, 'node', { '/': (_req, res) => res.text('hello') })
     const silent = reader(context, given.https, false)
     const plain = reader(context, given.https, false)
     plain.send(get('/'))
@@ -213,7 +141,7 @@ describe('TLS', () => {
   })
 
   it('cuts off handshakes when it listens no more', async (context) => {
-    const given = await engineWith(context, 'node', {}, 60_000)
+    const given = await localEngine(context, 'node', {}, { handshakeTimeout: 60_000 })
     const silent = reader(context, given.https, false)
     await new Promise((resolve) => {
       setTimeout(resolve, 50)
