@@ -1,5 +1,6 @@
 // A process of its own with an engine, for tests of what faults of clients and of the system leave behind in it:
-// node --expose-gc engine-child.js <kind> <connections>. The parent is the client; it asks by messages, one word and perhaps a number.
+// node --expose-gc engine-child.js <kind> <connections> [NPP_…=value]…. The parent is the client; it asks by messages, one word and perhaps a
+// number.
 import { closeSync, openSync, readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -37,6 +38,7 @@ class CountedEvents implements TransportEvents {
   reads = 0
   readBytes = 0
   acceptFailures = 0
+  openings = 0
   readonly #events: TransportEvents
 
   constructor(events: TransportEvents) {
@@ -52,6 +54,7 @@ class CountedEvents implements TransportEvents {
   }
 
   opened(slot: number): void {
+    this.openings++
     this.#events.opened(slot)
   }
 
@@ -96,6 +99,15 @@ function bodyOf(length: number): Buffer {
 const ROUTES: Readonly<Record<string, HandlerTarget['handle']>> = {
   '/hello': (_req, res) => res.text('Hello World!'),
   '/echo': (req, res) => res.send(req.body),
+  // Says what it answers to, at once or after `ms`.
+  '/id/:id': (req, res) => {
+    const { path, method, query } = req
+    const body = req.body.toString()
+    const answer = (): void => res.header('X-Path', path).json({ path, method, body })
+    const ms = query.get('ms')
+    if (ms === null) answer()
+    else setTimeout(answer, Number(ms))
+  },
   '/big': (req, res) => res.send(bodyOf(Number(req.query.get('bytes')))),
   '/late': (req, res) => void setTimeout(() => res.text('late'), Number(req.query.get('ms'))),
   '/slow': async (req, res) => res.json(await req.callAsync('slow', Number(req.query.get('ms')))),
@@ -122,7 +134,7 @@ function queue(name: string): MemoryQueue {
   return createMemoryQueue({ name, maxMessages: 10, messageSize: 8192 })
 }
 
-const [kind = '', connections = ''] = process.argv.slice(2)
+const [kind = '', connections = '', ...given] = process.argv.slice(2)
 if (!isTransportKind(kind)) throw new Error(`no transport ${kind}`)
 
 const clock = new ShiftedClock()
@@ -147,7 +159,14 @@ const caller = new Caller({
   log,
 })
 // The log would keep a line a request, and a test of memory would see those.
-const settings = { NPP_ACCESS_LOG: '0', NPP_HEADER_TIMEOUT: '600', NPP_KEEP_ALIVE_TIMEOUT: '600', NPP_DRAIN_TIMEOUT: '1' }
+const settings = {
+  NPP_HTTP_PORT: '0',
+  NPP_ACCESS_LOG: '0',
+  NPP_HEADER_TIMEOUT: '600',
+  NPP_KEEP_ALIVE_TIMEOUT: '600',
+  NPP_DRAIN_TIMEOUT: '1',
+  ...Object.fromEntries(given.map((setting) => setting.split('='))),
+}
 const config = loadConfig({ siteFolder: '/nowhere', environment: settings, flags: [] })
 const engine = new Engine({ config, router, caller, clock, wheel, log })
 const events = new CountedEvents(engine)
@@ -163,13 +182,14 @@ process.on('uncaughtException', (error) => {
 /** What needs no descriptor to be found out. */
 function brief(): Record<string, number> {
   const { user, system } = process.cpuUsage()
-  const { reads, readBytes, acceptFailures } = events
+  const { reads, readBytes, acceptFailures, openings } = events
   return {
     cpuMs: (user + system) / 1000,
     elapsedMs: performance.now(),
     reads,
     readBytes,
     acceptFailures,
+    openings,
     connections: transport.connections,
     armed: wheel.armed,
     exceptions,
@@ -232,5 +252,5 @@ process.on('message', (message) => {
   const [word = '', number = '0'] = String(message).split(' ')
   void carryOut(word, Number(number))
 })
-;({ port } = await transport.listen({ host: '127.0.0.1', port: 0 }))
+;({ port } = await transport.listen({ host: '127.0.0.1', port: config.httpPort }))
 process.send?.({ port })

@@ -16,6 +16,9 @@ const CHILD = fileURLToPath(new URL('./engine-child.js', import.meta.url))
 /** What the process says of itself, by name. */
 type Gauges = Readonly<Record<string, number>>
 
+/** Configuration of the engine, by the names of the environment: NPP_HEADER_TIMEOUT. */
+type Settings = Readonly<Record<`NPP_${string}`, string>>
+
 /** The least share of the memory of before, in percent, that counts as more; what a collector leaves varies by less. */
 const MORE_PERCENT = 5
 const WARM_UP_ROUNDS = 4
@@ -35,8 +38,9 @@ export class EngineProcess {
   readonly #answers: Gauges[] = []
   #end: number | string | undefined
 
-  constructor(kind: TransportKind, connections: number) {
-    this.child = spawn(process.execPath, ['--expose-gc', CHILD, kind, String(connections)], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
+  constructor(kind: TransportKind, connections: number, settings: Settings) {
+    const words = [kind, String(connections), ...Object.entries(settings).map((setting) => setting.join('='))]
+    this.child = spawn(process.execPath, ['--expose-gc', CHILD, ...words], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
     this.child.stderr?.on('data', (chunk: Buffer) => {
       this.stderr += chunk.toString()
     })
@@ -145,8 +149,8 @@ export async function growth(engine: EngineProcess, roundsABatch: number, round:
 }
 
 /** Started and listening. Who starts it kills it. */
-export async function startEngine(kind: TransportKind, connections = 1100): Promise<EngineProcess> {
-  const engine = new EngineProcess(kind, connections)
+export async function startEngine(kind: TransportKind, connections = 1100, settings: Settings = {}): Promise<EngineProcess> {
+  const engine = new EngineProcess(kind, connections, settings)
   try {
     engine.port = value(await engine.answer('start'), 'port')
     return engine
