@@ -109,6 +109,8 @@ const ROUTES: Readonly<Record<string, HandlerTarget['handle']>> = {
     else setTimeout(answer, Number(ms))
   },
   '/big': (req, res) => res.send(bodyOf(Number(req.query.get('bytes')))),
+  // Only a test gives clients the run of the file system.
+  '/file': (req, res) => res.sendFile(req.query.get('path') ?? ''),
   '/late': (req, res) => void setTimeout(() => res.text('late'), Number(req.query.get('ms'))),
   '/slow': async (req, res) => res.json(await req.callAsync('slow', Number(req.query.get('ms')))),
   '/mixed': async (_req, res) => {
