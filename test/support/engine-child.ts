@@ -175,6 +175,12 @@ const events = new CountedEvents(engine)
 const transport = makeTransport(kind, events, { maxConnections: Number(connections) })
 engine.attach(transport)
 
+// Without a parent nobody would end it: a test that was killed leaves nothing either. What 'end' has ended has to go by itself.
+function orphaned(): void {
+  process.exit(1)
+}
+process.on('disconnect', orphaned)
+
 let exceptions = 0
 process.on('uncaughtException', (error) => {
   exceptions++
@@ -242,6 +248,7 @@ async function carryOut(word: string, number: number): Promise<void> {
       await engine.drain()
       transport.close()
       transport.close()
+      process.off('disconnect', orphaned)
       process.disconnect()
       return
     default:
