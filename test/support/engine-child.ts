@@ -96,6 +96,15 @@ function bodyOf(length: number): Buffer {
   return found
 }
 
+/** Some parts leave in the turn of those before them, others later. */
+async function* partsOf(count: number, fails: boolean): AsyncGenerator<string> {
+  for (let part = 0; part < count; part++) {
+    if (part % 10 === 5) await sleep(1)
+    yield `part ${part}\n`
+  }
+  if (fails) throw new Error('the source of the body fails')
+}
+
 const ROUTES: Readonly<Record<string, HandlerTarget['handle']>> = {
   '/hello': (_req, res) => res.text('Hello World!'),
   '/echo': (req, res) => res.send(req.body),
@@ -109,6 +118,7 @@ const ROUTES: Readonly<Record<string, HandlerTarget['handle']>> = {
     else setTimeout(answer, Number(ms))
   },
   '/big': (req, res) => res.send(bodyOf(Number(req.query.get('bytes')))),
+  '/stream': (req, res) => res.stream(partsOf(Number(req.query.get('parts')), req.query.has('fails'))),
   // Only a test gives clients the run of the file system.
   '/file': (req, res) => res.sendFile(req.query.get('path') ?? ''),
   '/late': (req, res) => void setTimeout(() => res.text('late'), Number(req.query.get('ms'))),

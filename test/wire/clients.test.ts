@@ -21,6 +21,11 @@ function fileOf(context: TestContext, length: number): [argument: string, bytes:
   return [`@${path}`, bytes]
 }
 
+/** What /stream answers. */
+function parts(count: number): string {
+  return Array.from({ length: count }, (_, part) => `part ${part}\n`).join('')
+}
+
 /** Runs curl, which must succeed, without the configuration of its user; undefined where it is not installed. */
 async function curl(context: TestContext, ...args: string[]): Promise<{ stdout: string; stderr: string } | undefined> {
   const program = programFor(context, 'curl')
@@ -151,6 +156,15 @@ for (const kind of ENGINE_TRANSPORTS) {
       assert.equal(ran.stdout, [1, 2].map((id) => JSON.stringify({ path: `/id/${id}`, method: 'GET', body: '' })).join(''))
     })
 
+    it('curl reads a body in chunks, and its connection goes on; by HTTP/1.0 the end of the connection is the end of the body', async (context) => {
+      const urls = [`${url}/stream?parts=200`, `${url}/stream?parts=3`]
+      const chunked = await curl(context, '-w', WRITE_OUT, ...urls)
+      const whole = await curl(context, '--http1.0', '-H', 'Connection: keep-alive', '-w', WRITE_OUT, ...urls)
+      if (chunked === undefined || whole === undefined) return
+      assert.equal(chunked.stdout, `${parts(200)}\n200 1\n${parts(3)}\n200 0\n`)
+      assert.equal(whole.stdout, `${parts(200)}\n200 1\n${parts(3)}\n200 1\n`)
+    })
+
     it('fetch keeps its connection', async () => {
       const opened = await openings(engine)
       for (let id = 0; id < 50; id++) {
@@ -187,6 +201,11 @@ for (const kind of ENGINE_TRANSPORTS) {
       context.after(() => client.destroy())
       const count = 600
       const asked = Array.from({ length: count }, async (_, id) => {
+        if (id % 30 === 4) {
+          const answer = await client.request({ path: `/stream?parts=${id}`, method: 'GET' })
+          assert.equal(await answer.body.text(), parts(id))
+          return
+        }
         // By itself undici pipelines neither HEAD nor POST.
         const method = id % 5 === 1 ? 'HEAD' : id % 7 === 2 ? 'POST' : 'GET'
         const path = `/id/${id}`

@@ -86,6 +86,20 @@ for (const kind of ENGINE_TRANSPORTS) {
       }
     })
 
+    it('sends a body in chunks, of which the client gets all, or learns that it did not', async (context) => {
+      const { engine, nginx } = (await both(context, kind)) ?? {}
+      if (engine === undefined || nginx === undefined) return
+      const text = Array.from({ length: 100 }, (_, part) => `part ${part}\n`).join('')
+      for (const place of ['', '/plain']) {
+        for (let round = 0; round < 3; round++) {
+          const answer = await fetch(`${nginx.url}${place}/stream?parts=100`)
+          assert.deepEqual([answer.status, await answer.text()], [200, text])
+        }
+      }
+      const cut = await fetch(`${nginx.url}/stream?parts=100&fails`)
+      await assert.rejects(cut.text())
+    })
+
     it('refuses a body over its limit, and the client reads why', async (context) => {
       const { engine, nginx } = (await both(context, kind)) ?? {}
       if (engine === undefined || nginx === undefined) return
