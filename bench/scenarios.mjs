@@ -4,7 +4,7 @@ const hello = { path: '/hello', body: 'Hello World!', type: 'text/plain' }
 const page = { path: '/page', body: renderPage(), type: 'text/html' }
 
 // What a desktop browser sends to a site it has a session with; the load adds Host.
-const browserHeaders = {
+export const browserHeaders = {
   Connection: 'keep-alive',
   'Cache-Control': 'max-age=0',
   'sec-ch-ua': '"Chromium";v="140", "Not=A?Brand";v="24", "Google Chrome";v="140"',

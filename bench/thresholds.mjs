@@ -25,6 +25,21 @@ function whileIdle(scenario) {
   ]
 }
 
+function parserOf(client) {
+  const scenario = `parser-${client}`
+  return {
+    what: `${scenario}: npp / llhttp`,
+    of: [
+      [scenario, 'npp'],
+      [scenario, 'llhttp'],
+    ],
+    value: (one, other) => one.nanos / other.nanos,
+    relation: '<',
+    limit: 1,
+    unit: '',
+  }
+}
+
 /** What npp has to reach. Each figure is of one run; `of` names the results (scenario, server) that `value` is computed from. */
 export const thresholds = [
   against('floor', 'hello', 1.1),
@@ -59,6 +74,7 @@ export const thresholds = [
   },
   ...whileIdle('idle-10000'),
   ...whileIdle('idle-50000'),
+  ...['wrk', 'curl', 'chrome'].map(parserOf),
   ofOne('heap', 'allocated', ({ allocated }) => allocated, '<=', 64, 'bytes a request'),
   ofOne('heap', 'retained', ({ retained }) => retained, '<=', 64, 'bytes a request'),
   ofOne('heap', 'major collections in 1,000,000 requests', ({ majors }) => majors, '<=', 0),
