@@ -57,96 +57,93 @@ async function askAll(clients: readonly RawClient[], round: number): Promise<voi
 
 for (const kind of ENGINE_TRANSPORTS) {
   describe(`engine on ${kind}, behind nginx`, () => {
-    it('gets many requests over few connections', async (context) => {
+    it('serves the clients of nginx', async (context) => {
       const { engine, nginx } = (await both(context, kind)) ?? {}
       if (engine === undefined || nginx === undefined) return
-      const clients = await clientsOf(context, nginx, KEPT)
-      for (let round = 0; round < 100; round++) await askAll(clients, round)
-      const { openings = 0 } = await engine.ask('brief')
-      assert.ok(openings <= KEPT, `${openings} connections`)
-    })
+      await context.test('gets many requests over few connections', async (context) => {
+        const clients = await clientsOf(context, nginx, KEPT)
+        for (let round = 0; round < 100; round++) await askAll(clients, round)
+        const openings = value(await engine.ask('brief'), 'openings')
+        assert.ok(openings <= KEPT, `${openings} connections`)
+      })
 
-    it('gets what clients send, and they get what it answers', async (context) => {
-      const { engine, nginx } = (await both(context, kind)) ?? {}
-      if (engine === undefined || nginx === undefined) return
-      const [client] = await clientsOf(context, nginx, 1)
-      assert.ok(client)
-      const body = pattern(900_000)
-      for (const place of ['', '/unbuffered', '/plain']) {
-        for (const request of [post(`${place}/echo`, body), inChunks(`${place}/echo`, body)]) {
-          const answer = await client.send(request).answer()
-          assert.equal(answer.status, 200)
-          assert.ok(answer.body.equals(body))
-        }
-        assert.equal((await client.send(get(`${place}/big?bytes=9000000`)).answer()).body.byteLength, 9_000_000)
-        const head = await client.send(`HEAD ${place}/hello HTTP/1.1\r\nHost: a\r\n\r\n`).answer(true)
-        assert.deepEqual([head.status, head.fields.get('content-length')], [200, '12'])
-        assert.equal((await client.send(get(`${place}/none`)).answer()).status, 404)
-        assert.equal((await client.send(get(`${place}/hello`)).answer()).body.toString(), 'Hello World!')
-      }
-    })
-
-    it('sends a body in chunks, of which the client gets all, or learns that it did not', async (context) => {
-      const { engine, nginx } = (await both(context, kind)) ?? {}
-      if (engine === undefined || nginx === undefined) return
-      const text = Array.from({ length: 100 }, (_, part) => `part ${part}\n`).join('')
-      for (const place of ['', '/plain']) {
-        for (let round = 0; round < 3; round++) {
-          const answer = await fetch(`${nginx.url}${place}/stream?parts=100`)
-          assert.deepEqual([answer.status, await answer.text()], [200, text])
-        }
-      }
-      const cut = await fetch(`${nginx.url}/stream?parts=100&fails`)
-      await assert.rejects(cut.text())
-    })
-
-    it('refuses a body over its limit, and the client reads why', async (context) => {
-      const { engine, nginx } = (await both(context, kind)) ?? {}
-      if (engine === undefined || nginx === undefined) return
-      const body = Buffer.alloc(TOO_LARGE, 'x')
-      for (let round = 0; round < 4; round++) {
+      await context.test('gets what clients send, and they get what it answers', async (context) => {
+        const [client] = await clientsOf(context, nginx, 1)
+        assert.ok(client)
+        const body = pattern(900_000)
         for (const place of ['', '/unbuffered', '/plain']) {
           for (const request of [post(`${place}/echo`, body), inChunks(`${place}/echo`, body)]) {
-            const [client] = await clientsOf(context, nginx, 1)
-            assert.ok(client)
-            // nginx has a connection to npp already, which it will use.
-            assert.equal((await client.send(get('/hello')).answer()).status, 200)
-            assert.equal((await client.send(request).answer()).status, 413)
-            client.socket.destroy()
+            const answer = await client.send(request).answer()
+            assert.equal(answer.status, 200)
+            assert.ok(answer.body.equals(body))
+          }
+          assert.equal((await client.send(get(`${place}/big?bytes=9000000`)).answer()).body.byteLength, 9_000_000)
+          const head = await client.send(`HEAD ${place}/hello HTTP/1.1\r\nHost: a\r\n\r\n`).answer(true)
+          assert.deepEqual([head.status, head.fields.get('content-length')], [200, '12'])
+          assert.equal((await client.send(get(`${place}/none`)).answer()).status, 404)
+          assert.equal((await client.send(get(`${place}/hello`)).answer()).body.toString(), 'Hello World!')
+        }
+      })
+
+      await context.test('sends a body in chunks, of which the client gets all, or learns that it did not', async () => {
+        const text = Array.from({ length: 100 }, (_, part) => `part ${part}\n`).join('')
+        for (const place of ['', '/plain']) {
+          for (let round = 0; round < 3; round++) {
+            const answer = await fetch(`${nginx.url}${place}/stream?parts=100`)
+            assert.deepEqual([answer.status, await answer.text()], [200, text])
           }
         }
-      }
-      await engine.ask('pass 600000')
-      await engine.isEmpty()
-    })
-
-    for (const [rule, closed] of [
-      ['has closed', 'pass 600000'],
-      ['has cut off', 'pass 600000 pass 600000'],
-    ] as const) {
-      it(`makes no client wait or fail where it ${rule} an idle connection that nginx is about to use`, async (context) => {
-        const { engine, nginx } = (await both(context, kind)) ?? {}
-        if (engine === undefined || nginx === undefined) return
-        context.after(() => nginx.thaw())
-        const clients = await clientsOf(context, nginx, KEPT)
-        for (let round = 0; round < 10; round++) {
-          await askAll(clients, round)
-          const before = value(await engine.ask('brief'), 'openings')
-          // nginx hears of the requests first, and only then that npp has ended the connections.
-          nginx.freeze()
-          const asked = askAll(clients, -1)
-          for (const word of closed.split(/ (?=pass)/)) await engine.ask(word)
-          nginx.thaw()
-          await asked
-          assert.ok(value(await engine.ask('brief'), 'openings') > before, 'the connections were of no use any more')
-        }
-        // With POST nginx asks no second time, so it has to know.
-        await engine.ask('pass 600000')
-        await eventually('nginx has given up all connections', async () => value(await engine.ask('brief'), 'connections') === 0)
-        const posted = await clients[0]?.send(post('/id/7', Buffer.from('body'))).answer()
-        assert.equal(posted?.body.toString(), idText('/id/7', 'POST', 'body'))
+        const cut = await fetch(`${nginx.url}/stream?parts=100&fails`)
+        await assert.rejects(cut.text())
       })
-    }
+
+      await context.test('refuses a body over its limit, and the client reads why', async (context) => {
+        const body = Buffer.alloc(TOO_LARGE, 'x')
+        for (let round = 0; round < 2; round++) {
+          for (const place of ['', '/unbuffered', '/plain']) {
+            for (const request of [post(`${place}/echo`, body), inChunks(`${place}/echo`, body)]) {
+              const [client] = await clientsOf(context, nginx, 1)
+              assert.ok(client)
+              // nginx has a connection to npp already, which it will use.
+              assert.equal((await client.send(get('/hello')).answer()).status, 200)
+              assert.equal((await client.send(request).answer()).status, 413)
+              client.socket.destroy()
+            }
+          }
+        }
+        await engine.ask('pass 600000')
+        await engine.isEmpty()
+      })
+
+      for (const [rule, closed] of [
+        ['has closed', 'pass 600000'],
+        ['has cut off', 'pass 600000 pass 600000'],
+      ] as const) {
+        await context.test(
+          `makes no client wait or fail where it ${rule} an idle connection that nginx is about to use`,
+          async (context) => {
+            context.after(() => nginx.thaw())
+            const clients = await clientsOf(context, nginx, KEPT)
+            for (let round = 0; round < 6; round++) {
+              await askAll(clients, round)
+              const before = value(await engine.ask('brief'), 'openings')
+              // nginx hears of the requests first, and only then that npp has ended the connections.
+              nginx.freeze()
+              const asked = askAll(clients, -1)
+              for (const word of closed.split(/ (?=pass)/)) await engine.ask(word)
+              nginx.thaw()
+              await asked
+              assert.ok(value(await engine.ask('brief'), 'openings') > before, 'the connections were of no use any more')
+            }
+            // With POST nginx asks no second time, so it has to know.
+            await engine.ask('pass 600000')
+            await eventually('nginx has given up all connections', async () => value(await engine.ask('brief'), 'connections') === 0)
+            const posted = await clients[0]?.send(post('/id/7', Buffer.from('body'))).answer()
+            assert.equal(posted?.body.toString(), idText('/id/7', 'POST', 'body'))
+          },
+        )
+      }
+    })
 
     it('ends and starts again: in flight is answered, meanwhile 502, then all is well', async (context) => {
       const settings = { NPP_HTTP_PORT: String(await freePort()), NPP_DRAIN_TIMEOUT: '10' }
