@@ -113,6 +113,15 @@ describe('an answer', () => {
     assert.equal((await client.answer()).status, 200)
   })
 
+  it('OPTIONS * with what npp knows, and any other method of * with 400 (RFC 9112 §3.2.4)', async (context) => {
+    const client = await rawClient(context, npp.port)
+    client.send(get('*').replace('GET', 'OPTIONS') + get('*') + get('/hello'))
+    const options = await client.answer()
+    assert.deepEqual([options.status, options.fields.get('allow')], [204, 'GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS'])
+    assert.equal((await client.answer()).status, 400)
+    assert.equal((await client.answer()).status, 200)
+  })
+
   it('404 where there is no route, 405 with Allow where there is one for another method', async (context) => {
     const client = await rawClient(context, npp.port)
     assert.equal((await client.send(get('/none')).answer()).status, 404)
