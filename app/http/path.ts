@@ -1,8 +1,8 @@
 const AUTHORITY = /^https?:\/\/[^/?]+/i
 
 /**
- * The path of a request target, ready for routing: of an absolute-form target (RFC 9112 §3.2.2) what follows the authority, dot segments
- * resolved (RFC 3986 §5.2.4), also encoded ones. The asterisk stays one. Undefined for a target that is of no form, or whose escapes are not UTF-8 or hide a NUL.
+ * The path of a request target, ready for routing: of an absolute-form target (RFC 9112 §3.2.2) what follows the authority, which the parser
+ * has judged, dot segments resolved (RFC 3986 §5.2.4), also encoded ones. The asterisk stays one. Undefined for a target that is of no form, or whose escapes are not UTF-8 or hide a NUL.
  */
 export function routingPathOf(rawPath: string): string | undefined {
   if (rawPath.startsWith('/') && !rawPath.includes('%') && !rawPath.includes('/.')) return rawPath
@@ -18,11 +18,14 @@ export function routingPathOf(rawPath: string): string | undefined {
   return path.includes('.') || /%2e/i.test(path) ? withoutDotSegments(path) : path
 }
 
-/** The path with its escapes decoded, or undefined where they are not UTF-8. */
+/**
+ * The path with its escapes decoded, or undefined where they are not UTF-8. An encoded slash stays %2F: decoded it would look like one that
+ * parts segments, and lead a check of prefixes astray. So %252F comes out as %2F too; neither parts anything, and nothing decodes it again.
+ */
 export function decoded(path: string): string | undefined {
   if (!path.includes('%')) return path
   try {
-    return decodeURIComponent(path)
+    return decodeURIComponent(path.replaceAll(/%2f/gi, '%252F'))
   } catch {
     return undefined // A URIError is the answer to the question, not a failure.
   }
