@@ -15,13 +15,13 @@ function oneOf(characters: string): (byte: number) => boolean {
 const isTokenMark = oneOf("!#$%&'*+-.^_`|~")
 const isRefusedInPath = oneOf('"#<>?\\')
 const isRefusedInQuery = oneOf('"#<>')
-const isHostMark = oneOf("-._~!$&'()*+,;=:[]%")
+const isNameMark = oneOf("-._~!$&'()*+,;=")
 
 /** RFC 9110 §5.6.2 tchar: methods and field names. */
 export const TOKEN: Uint8Array = tableOf((byte) => isAlphanumeric(byte) || isTokenMark(byte))
 
 /**
- * Bytes of a path before its '?'. Wider than RFC 3986 pchar by ^ ` { | }, which browsers send unescaped, and no wider: '#' never travels, and
+ * Bytes of a path before its '?'. Wider than RFC 3986 pchar by [ ] ^ ` { | }, which clients send unescaped, and no wider: '#' never travels, and
  * a backslash is a slash to some and a letter to others.
  */
 export const PATH: Uint8Array = tableOf((byte) => byte > 0x20 && byte < 0x7f && !isRefusedInPath(byte))
@@ -32,8 +32,8 @@ export const QUERY: Uint8Array = tableOf((byte) => byte > 0x20 && byte < 0x7f &&
 /** RFC 9110 §5.5 field-value: visible ASCII, obs-text, space and tab. */
 export const FIELD_VALUE: Uint8Array = tableOf((byte) => byte === 0x09 || (byte >= 0x20 && byte !== 0x7f))
 
-/** RFC 3986 §3.2.2 host, with brackets for IPv6 and the colon of the port. */
-export const HOST: Uint8Array = tableOf((byte) => isAlphanumeric(byte) || isHostMark(byte))
+/** RFC 3986 §3.2.2 reg-name, but for its escapes: names and IPv4 addresses. */
+export const REG_NAME: Uint8Array = tableOf((byte) => isAlphanumeric(byte) || isNameMark(byte))
 
 /** Value of a hexadecimal digit, 255 for any other byte. */
 export const HEX_VALUE: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) => {

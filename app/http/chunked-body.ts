@@ -6,15 +6,22 @@ import { Limits } from '../../shared/limits.ts'
 const State = {
   Size: 0,
   Space: 1,
-  Extension: 2,
-  SizeLf: 3,
-  Data: 4,
-  DataCr: 5,
-  DataLf: 6,
-  TrailerStart: 7,
-  Trailer: 8,
-  TrailerLf: 9,
-  LastLf: 10,
+  ExtensionStart: 2,
+  ExtensionName: 3,
+  ExtensionNameEnd: 4,
+  ExtensionValueStart: 5,
+  ExtensionValue: 6,
+  ExtensionQuoted: 7,
+  ExtensionEscape: 8,
+  ExtensionQuotedEnd: 9,
+  SizeLf: 10,
+  Data: 11,
+  DataCr: 12,
+  DataLf: 13,
+  TrailerStart: 14,
+  Trailer: 15,
+  TrailerLf: 16,
+  LastLf: 17,
 } as const
 type State = (typeof State)[keyof typeof State]
 
@@ -24,6 +31,9 @@ const SP = 32
 const HTAB = 9
 const COLON = 58
 const SEMICOLON = 59
+const EQUALS = 61
+const QUOTE = 34
+const BACKSLASH = 92
 /** Chunks of one byte cost five more: such a body is odd, and legal. */
 const MOST_OVERHEAD_A_BYTE = 5
 
@@ -95,23 +105,32 @@ export class ChunkedBody {
           }
           if (this.#digits === 0) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is missing')
           if (this.#bytes + this.#left > this.#maxBodyBytes) return this.#refuse('NPP_BODY_TOO_LARGE', 'the body is over the limit')
-          if (byte === SEMICOLON) state = State.Extension
+          if (byte === SEMICOLON) state = State.ExtensionStart
           else if (byte === SP || byte === HTAB) state = State.Space
           else if (byte === CR) state = State.SizeLf
           else return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is not hexadecimal')
           at++
           break
         }
-        case State.Space: // RFC 9112 §7.1.1: "bad" whitespace stands before the ';' of an extension, and nowhere else.
-          if (byte === SEMICOLON) state = State.Extension
-          else if (byte !== SP && byte !== HTAB) return this.#refuse('NPP_BAD_REQUEST', 'a chunk size is not hexadecimal')
+        case State.Space: // RFC 9112 §7.1.1: "bad" whitespace stands before the ';' of an extension; none stands after a size.
+          if (byte === SEMICOLON) state = State.ExtensionStart
+          else if (byte !== SP && byte !== HTAB) return this.#refuse('NPP_BAD_REQUEST', 'space behind a chunk size, and no extension')
           at++
           break
-        case State.Extension: // RFC 9112 §7.1.1: extensions are ignored.
-          if (byte === CR) state = State.SizeLf
-          else if (FIELD_VALUE[byte] !== 1) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a chunk extension')
+        case State.ExtensionStart:
+        case State.ExtensionName:
+        case State.ExtensionNameEnd:
+        case State.ExtensionValueStart:
+        case State.ExtensionValue:
+        case State.ExtensionQuoted:
+        case State.ExtensionEscape:
+        case State.ExtensionQuotedEnd: {
+          const next = afterExtensionByte(state, byte)
+          if (next === undefined) return this.#refuse('NPP_BAD_REQUEST', 'a chunk extension is malformed')
+          state = next
           at++
           break
+        }
         case State.SizeLf:
           if (byte !== LF) return this.#refuse('NPP_BAD_REQUEST', 'CR without LF')
           state = this.#left === 0 ? State.TrailerStart : State.Data
@@ -176,4 +195,45 @@ export class ChunkedBody {
     this.#overhead += at - from - dataBytes
     return this.#needMore(state)
   }
+}
+
+/**
+ * Where a byte of a chunk extension leads; undefined where it may not stand. RFC 9112 §7.1.1: extensions are ignored. Their form is not: who
+ * ends one at another place sees another body.
+ */
+function afterExtensionByte(state: State, byte: number): State | undefined {
+  const isSpace = byte === SP || byte === HTAB
+  switch (state) {
+    case State.ExtensionStart:
+      if (TOKEN[byte] === 1) return State.ExtensionName
+      return isSpace ? State.ExtensionStart : undefined
+    case State.ExtensionName:
+      if (TOKEN[byte] === 1) return State.ExtensionName
+      return byte === EQUALS ? State.ExtensionValueStart : afterExtension(byte, State.ExtensionNameEnd)
+    case State.ExtensionNameEnd: // Space came; the line does not end with it.
+      if (byte === EQUALS) return State.ExtensionValueStart
+      if (byte === SEMICOLON) return State.ExtensionStart
+      return isSpace ? State.ExtensionNameEnd : undefined
+    case State.ExtensionValueStart:
+      if (byte === QUOTE) return State.ExtensionQuoted
+      if (TOKEN[byte] === 1) return State.ExtensionValue
+      return isSpace ? State.ExtensionValueStart : undefined
+    case State.ExtensionValue:
+      return TOKEN[byte] === 1 ? State.ExtensionValue : afterExtension(byte, State.Space)
+    case State.ExtensionQuoted: // RFC 9110 §5.6.4
+      if (byte === QUOTE) return State.ExtensionQuotedEnd
+      if (byte === BACKSLASH) return State.ExtensionEscape
+      return FIELD_VALUE[byte] === 1 ? State.ExtensionQuoted : undefined
+    case State.ExtensionQuotedEnd:
+      return afterExtension(byte, State.Space)
+    default: // State.ExtensionEscape
+      return FIELD_VALUE[byte] === 1 ? State.ExtensionQuoted : undefined
+  }
+}
+
+/** The byte behind a name or a value: the end of the line, another extension, or space before one. */
+function afterExtension(byte: number, afterSpace: State): State | undefined {
+  if (byte === CR) return State.SizeLf
+  if (byte === SEMICOLON) return State.ExtensionStart
+  return byte === SP || byte === HTAB ? afterSpace : undefined
 }

@@ -1,7 +1,23 @@
-import { FIELD_VALUE, HOST, PATH, QUERY, TOKEN } from './byte-classes.ts'
-import { connectionTokens, contentLengthOf, isChunkedOnly, ConnectionToken } from './framing.ts'
+import { isAuthority } from './authority.ts'
+import { FIELD_VALUE, PATH, QUERY, TOKEN } from './byte-classes.ts'
 import { ChunkedBody } from './chunked-body.ts'
+import { connectionTokens, contentLengthOf, isContinue, transferCodingOf, ConnectionToken, TransferCoding } from './framing.ts'
+import {
+  CONNECTION_NAME,
+  CONTENT_LENGTH_NAME,
+  EXPECT_NAME,
+  HOST_NAME,
+  MAJOR,
+  MINOR,
+  TRANSFER_ENCODING_NAME,
+  VERSION,
+  WHOLE_VERSION,
+  endOfVisible,
+  isHttp1,
+  isName,
+} from './known-bytes.ts'
 import { Outcome } from './outcome.ts'
+import { isOtherForm } from './target-form.ts'
 import '../../shared/bytes.ts'
 import type { NppCode } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
@@ -39,11 +55,17 @@ const State = {
 } as const
 type State = (typeof State)[keyof typeof State]
 
+/** Bits of the fields that may come once. */
+const Seen = { Host: 1, Expect: 2, TransferEncoding: 4 } as const
+
 const CR = 13
 const LF = 10
 const SP = 32
 const HTAB = 9
+const SLASH = 47
 const COLON = 58
+const QUESTION_MARK = 63
+const ZERO = 48
 const LONGEST_METHOD = 32
 const NO_VIEW = new DataView(new ArrayBuffer(0))
 /** Bytes from which on reading four at a time saves more than the view costs. */
@@ -89,8 +111,7 @@ export class RequestParser {
   #contentLength = -1
   /** Bytes of the body that are still to come, where they are not kept; -1 where they are. */
   #leftToDiscard = -1
-  #hasTransferEncoding = false
-  #hasHost = false
+  #seen = 0
   #connection = 0
   /** The bytes of #view, which reads four at once. */
   #viewed: Buffer | undefined
@@ -116,8 +137,7 @@ export class RequestParser {
     this.expectsContinue = false
     this.#contentLength = -1
     this.#leftToDiscard = -1
-    this.#hasTransferEncoding = false
-    this.#hasHost = false
+    this.#seen = 0
     this.#connection = 0
   }
 
@@ -132,7 +152,7 @@ export class RequestParser {
 
   /** Bytes that Content-Length gives the body; -1 for a body in chunks, whose length nobody knows yet. */
   get announcedBytes(): number {
-    return this.#hasTransferEncoding ? -1 : Math.max(this.#contentLength, 0)
+    return (this.#seen & Seen.TransferEncoding) !== 0 ? -1 : Math.max(this.#contentLength, 0)
   }
 
   /** Lets the body come. Refused, with NPP_BODY_TOO_LARGE, where it is larger than this: false now where Content-Length says so, else later. */
@@ -202,9 +222,11 @@ export class RequestParser {
           while (PATH[byte] === 1 && ++at < limit) byte = bytes[at]!
           if (at - base - this.targetStart > this.#limits.targetBytes) return this.#refuse('NPP_TARGET_TOO_LONG', 'the target is too long')
           if (at === limit) break
-          if (byte !== SP && byte !== 63) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a path')
+          if (byte !== SP && byte !== QUESTION_MARK) return this.#refuse('NPP_BAD_REQUEST', 'a byte that may not stand in a path')
           this.pathEnd = at - base
           if (this.pathEnd === this.targetStart) return this.#refuse('NPP_BAD_REQUEST', 'the target is empty')
+          if (bytes[base + this.targetStart] !== SLASH && !isOtherForm(bytes, base + this.targetStart, at))
+            return this.#refuse('NPP_BAD_REQUEST', 'the target is of no form')
           this.targetEnd = this.pathEnd
           at++
           this.#mark = at - base
@@ -229,19 +251,20 @@ export class RequestParser {
             break
           }
           const offset = at - base - this.#mark
-          if (offset < 8) {
-            const wanted = VERSION_BYTES[offset]!
-            if (byte !== wanted) {
-              const isDigit = byte >= 48 && byte <= 57
-              if (isDigit && (offset === 5 || offset === 7)) {
-                if (offset === 7 && byte === 48) this.minorVersion = 0
-                else return this.#refuse('NPP_HTTP_VERSION', 'neither HTTP/1.0 nor HTTP/1.1')
-              } else return this.#refuse('NPP_BAD_REQUEST', 'the version is malformed')
-            } else if (offset === 7) this.minorVersion = 1
+          if (offset < VERSION.length) {
+            const digit = byte - ZERO
+            const isDigit = digit >= 0 && digit <= 9
+            if (offset === MAJOR ? !isDigit : offset === MINOR ? !isDigit : byte !== VERSION[offset])
+              return this.#refuse('NPP_BAD_REQUEST', 'the version is malformed')
+            // Of another major version: no minor one brings it back to 0 or 1.
+            if (offset === MAJOR) this.minorVersion = (digit - 1) * 10
+            else if (offset === MINOR) this.minorVersion += digit
             at++
             break
           }
           if (byte !== CR) return this.#refuse('NPP_BAD_REQUEST', 'the start line does not end with CR LF')
+          // RFC 9110 §2.5 lets a server read HTTP/1.2 as 1.1; there is none, and who says so means something else.
+          if (this.minorVersion !== 0 && this.minorVersion !== 1) return this.#refuse('NPP_HTTP_VERSION', 'neither HTTP/1.0 nor HTTP/1.1')
           at++
           state = State.VersionLf
           break
@@ -350,19 +373,19 @@ export class RequestParser {
     switch (base + this.fields[field + 1]! - nameStart) {
       case 4:
         if (!isName(bytes, nameStart, HOST_NAME)) return true
-        if (this.#hasHost) return this.#no('NPP_BAD_REQUEST', 'more than one Host')
-        for (let at = start; at < end; at++) if (HOST[bytes[at]!] !== 1) return this.#no('NPP_BAD_REQUEST', 'Host is not valid')
-        this.#hasHost = true
-        return true
+        if (!this.#sees(Seen.Host)) return this.#no('NPP_BAD_REQUEST', 'more than one Host')
+        return isAuthority(bytes, start, end) || this.#no('NPP_BAD_REQUEST', 'Host is not valid')
       case 6:
         if (!isName(bytes, nameStart, EXPECT_NAME)) return true
-        // RFC 9110 §10.1.1: an expectation of an HTTP/1.0 client is ignored.
-        if (bytes.latin1Slice(start, end).toLowerCase() !== '100-continue') return this.#no('NPP_EXPECTATION_FAILED', 'unknown expectation')
+        // RFC 9110 §10.1.1: the one expectation there is, and once.
+        if (!this.#sees(Seen.Expect) || !isContinue(bytes, start, end)) return this.#no('NPP_EXPECTATION_FAILED', 'unknown expectation')
+        // RFC 9110 §10.1.1: that of an HTTP/1.0 client is ignored.
         this.expectsContinue = this.minorVersion === 1
         return true
       case 10:
-        if (isName(bytes, nameStart, CONNECTION_NAME)) this.#connection |= connectionTokens(bytes, start, end)
-        return true
+        if (!isName(bytes, nameStart, CONNECTION_NAME)) return true
+        this.#connection |= connectionTokens(bytes, start, end)
+        return this.#connection >= 0 || this.#no('NPP_BAD_REQUEST', 'Connection is not a list of tokens')
       case 14: {
         if (!isName(bytes, nameStart, CONTENT_LENGTH_NAME)) return true
         // RFC 9112 §6.3 lets a recipient merge equal ones; refusing leaves two readers nothing to disagree on.
@@ -372,16 +395,25 @@ export class RequestParser {
       }
       case 17:
         if (!isName(bytes, nameStart, TRANSFER_ENCODING_NAME)) return true
-        if (this.#hasTransferEncoding) return this.#no('NPP_BAD_REQUEST', 'more than one Transfer-Encoding')
-        this.#hasTransferEncoding = true
-        if (isChunkedOnly(bytes, start, end)) return true
-        // RFC 9112 §6.3: chunked not last leaves the length unknown; §6.1: a coding that is not understood is 501.
-        if (/(^|,)\s*chunked\s*$/i.test(bytes.latin1Slice(start, end)) && !/chunked.*chunked/i.test(bytes.latin1Slice(start, end)))
-          return this.#no('NPP_NOT_IMPLEMENTED', 'a transfer coding other than chunked')
-        return this.#no('NPP_BAD_REQUEST', 'Transfer-Encoding does not end with one chunked')
+        if (!this.#sees(Seen.TransferEncoding)) return this.#no('NPP_BAD_REQUEST', 'more than one Transfer-Encoding')
+        switch (transferCodingOf(bytes, start, end)) {
+          case TransferCoding.Chunked:
+            return true
+          case TransferCoding.Other: // RFC 9112 §6.1: 501 for a coding that is not understood.
+            return this.#no('NPP_NOT_IMPLEMENTED', 'a transfer coding other than chunked')
+          case TransferCoding.Malformed: // RFC 9112 §6.3: the length cannot be known.
+            return this.#no('NPP_BAD_REQUEST', 'Transfer-Encoding is malformed, or chunked is not its last')
+        }
       default:
         return true
     }
+  }
+
+  /** Notes a field that may come once; false when it came before. */
+  #sees(field: number): boolean {
+    if ((this.#seen & field) !== 0) return false
+    this.#seen |= field
+    return true
   }
 
   #no(refusal: NppCode, reason: string): false {
@@ -396,12 +428,12 @@ export class RequestParser {
     this.#position = length
     this.length = length
     // RFC 9112 §3.2: a request without Host, or with several, is 400.
-    if (this.minorVersion === 1 && !this.#hasHost) return this.#refuse('NPP_BAD_REQUEST', 'Host is missing')
+    if (this.minorVersion === 1 && (this.#seen & Seen.Host) === 0) return this.#refuse('NPP_BAD_REQUEST', 'Host is missing')
     this.keepAlive =
       this.minorVersion === 1
         ? (this.#connection & ConnectionToken.Close) === 0
         : (this.#connection & ConnectionToken.KeepAlive) !== 0 && (this.#connection & ConnectionToken.Close) === 0
-    if (this.#hasTransferEncoding) {
+    if ((this.#seen & Seen.TransferEncoding) !== 0) {
       // RFC 9112 §6.3: both lengths present; refuse, or risk smuggling. §6.1: HTTP/1.0 has no Transfer-Encoding.
       if (this.#contentLength !== -1) return this.#refuse('NPP_BAD_REQUEST', 'Transfer-Encoding and Content-Length')
       if (this.minorVersion === 0) return this.#refuse('NPP_BAD_REQUEST', 'Transfer-Encoding on HTTP/1.0')
@@ -449,55 +481,7 @@ export class RequestParser {
   }
 }
 
-const VERSION_BYTES = Buffer.from('HTTP/1.1')
-/** Bytes of the version with CR LF. */
-const WHOLE_VERSION = 10
-const ZERO = 48
-
-/**
- * Where the first byte stands that is no space or visible ASCII, or a little before: four bytes at a time, as values are most of a header. A
- * byte below 0x20 borrows from the upper bit when 0x20 is taken away, 0x7f carries into it, and the others have it.
- */
-function endOfVisible(view: DataView, start: number, limit: number): number {
-  let at = start
-  for (; at + 4 <= limit; at += 4) {
-    const four = view.getInt32(at)
-    if ((((four - 0x20202020) | (four + 0x01010101) | four) & 0x80808080) !== 0) break
-  }
-  return at
-}
-
-/** True for HTTP/1.0 or HTTP/1.1 with CR LF, all of it there. Anything else is looked at byte by byte, for what is wrong with it. */
-function isHttp1(bytes: Buffer, at: number): boolean {
-  return (
-    bytes[at] === 72 &&
-    bytes[at + 1] === 84 &&
-    bytes[at + 2] === 84 &&
-    bytes[at + 3] === 80 &&
-    bytes[at + 4] === 47 &&
-    bytes[at + 5] === 49 &&
-    bytes[at + 6] === 46 &&
-    (bytes[at + 7] === 49 || bytes[at + 7] === ZERO) &&
-    bytes[at + 8] === CR &&
-    bytes[at + 9] === LF
-  )
-}
-
-const HOST_NAME = Buffer.from('host')
-const EXPECT_NAME = Buffer.from('expect')
-const CONNECTION_NAME = Buffer.from('connection')
-const CONTENT_LENGTH_NAME = Buffer.from('content-length')
-const TRANSFER_ENCODING_NAME = Buffer.from('transfer-encoding')
 const METHOD_BYTES = METHODS.map((method) => Buffer.from(method))
-
-/** Compares a name without regard to case; token bytes only, so that | 0x20 folds letters and mixes up nothing that these names contain. */
-function isName(bytes: Buffer, start: number, name: Buffer): boolean {
-  for (let at = 0; at < name.length; at++) {
-    const byte = bytes[start + at]!
-    if ((byte >= 65 && byte <= 90 ? byte | 0x20 : byte) !== name[at]) return false
-  }
-  return true
-}
 
 /** Index into METHODS, or -1. RFC 9110 §9.1: methods are case-sensitive. */
 function methodOf(bytes: Buffer, start: number, end: number): number {

@@ -3,7 +3,8 @@ import { describe, it } from 'node:test'
 import { Outcome } from '../../app/http/outcome.ts'
 import { METHODS, RequestParser } from '../../app/http/parser.ts'
 import { HEADER_LIMITS } from '../support/header-limits.ts'
-import { ACCEPTED, INCOMPLETE, MAX_BODY, REFUSED, headerOf } from './parser.cases.ts'
+import { MAX_BODY, headerOf } from './parser-case.ts'
+import { ACCEPTED, INCOMPLETE, REFUSED } from './parser.cases.ts'
 
 /** What stands in the buffer before the request: offsets are relative to its first byte, wherever that is. */
 const BEFORE = 'other bytes'
