@@ -184,6 +184,31 @@ describe('the parser', () => {
   })
 })
 
+describe('the parser, given a part of a request', () => {
+  it('takes no notice of what stands behind it, though it goes on well there', () => {
+    const good = fc.oneof(
+      fc.constantFrom('GET / HTTP/1.1\r\nHost: a\r\n\r\n', 'GET /a?b HTTP/1.0\r\nConnection: close\r\nHost: a:80\r\n\r\n'),
+      fc.constantFrom('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc', `GET /\r\n HTTP/1.1\r\nX:${'x'.repeat(300)}\r\n\r\n`),
+      chunked.map(({ bytes }) => `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${bytes}`),
+    )
+    holds(fc.tuple(good, fc.nat({ max: 1000 }), fc.nat({ max: 12 }), anyByte), ([text, point, distance, byte]) => {
+      const cut = point % text.length
+      const other = text.slice(0, cut + distance) + byte + text.slice(cut + distance + 1)
+      const parser = new RequestParser(HEADER_LIMITS)
+      const seen = Buffer.from(text, 'latin1')
+      if (parseAs(parser, BODY, seen, 0, cut) !== Outcome.NeedMore) return
+      const come = Buffer.concat([seen.subarray(0, parser.kept), Buffer.from(other.slice(cut), 'latin1')])
+      const outcome = parseAs(parser, BODY, come, 0, come.byteLength)
+      const fresh = new RequestParser(HEADER_LIMITS)
+      const whole = Buffer.from(other, 'latin1')
+      assert.equal(outcome, parseAs(fresh, BODY, whole, 0, whole.byteLength))
+      if (outcome !== Outcome.Complete) return
+      assert.deepEqual(come.subarray(parser.bodyStart, parser.bodyEnd), whole.subarray(fresh.bodyStart, fresh.bodyEnd))
+      assert.deepEqual([parser.fieldCount, parser.minorVersion, parser.headerEnd], [fresh.fieldCount, fresh.minorVersion, fresh.headerEnd])
+    })
+  })
+})
+
 describe('Host', () => {
   it('takes the IPv6 addresses that Node takes, but for those with a zone', () =>
     holds(

@@ -172,6 +172,9 @@ const ODD_EXTENSIONS = [
   ';a b',
   ';a="b"c',
   'x',
+  ';a="\rb"',
+  ';a="\\\rb"',
+  ';a="\0"',
 ]
 const ODD_SIZES = [
   '',
