@@ -40,7 +40,7 @@ export interface Request<S = unknown, P = unknown> {
   readonly method: Method
   /** Path and query as the client sent them. */
   readonly target: string
-  /** Decoded path without the query. */
+  /** Path without the query, its dot segments resolved and its escapes decoded once; an encoded slash stays %2F. */
   readonly path: string
   /** Decoded parameters of the route's path. */
   readonly params: P
