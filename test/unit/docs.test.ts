@@ -3,7 +3,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { CONFIG_KEYS, describeSetting, environmentNameOf, flagNameOf } from '../../shared/config.ts'
-import { NPP_CODES, NppError, statusOf, summaryOf } from '../../shared/errors.ts'
+import { NPP_CODES, NppError, isNppCode, statusOf, summaryOf } from '../../shared/errors.ts'
 import { ROOT } from '../support/instance.ts'
 
 function read(path: string): string {
@@ -57,6 +57,27 @@ describe('docs/CONFIG.md', () => {
       ])
     })
   }
+})
+
+describe('docs/HTTP.md', () => {
+  const text = read('docs/HTTP.md')
+
+  test('gives each code the status that it has', () => {
+    const rows = Array.from(text.matchAll(/^\| (\d{3}) \| `(\w+)` \|/gm), ([, status, code = '']) => ({ status, code }))
+    assert.ok(rows.length >= 8)
+    for (const { status, code } of rows) {
+      assert.ok(isNppCode(code), code)
+      assert.equal(status, String(statusOf(code)))
+    }
+  })
+
+  test('names keys of the configuration that there are', () => {
+    const [, limits = ''] = text.split('## Limits')
+    const keys: readonly string[] = CONFIG_KEYS
+    const named = Array.from(limits.matchAll(/\| `(\w+)`/g), ([, key = '']) => key)
+    assert.ok(named.length >= 7)
+    for (const key of named) assert.ok(keys.includes(key), key)
+  })
 })
 
 test('links between the documents lead somewhere', () => {
