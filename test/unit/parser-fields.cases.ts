@@ -40,6 +40,10 @@ export const ACCEPTED: readonly AcceptedCase[] = [
   ['§5.1', 'a colon in a value', get('X: :y:\r\n'), field('X', ':y:')],
   ['9110 §5.5', 'a tab within a value', get('X: y\tz\r\n'), field('X', 'y\tz')],
   ['9110 §5.5', 'obs-text in a value', get('X: \x80\xe4\xff\r\n'), field('X', '\x80\xe4\xff')],
+  ...[0, 1, 2, 3].map((offset): AcceptedCase => {
+    const value = `${'y'.repeat(300 + offset)}\x80\t~ \xff${'z'.repeat(300)}`
+    return ['9110 §5.5', `tab, space and obs-text in a long value, at ${300 + offset}`, get(`X: ${value}\r\n`), field('X', value)]
+  }),
   ['9110 §5.6.2', 'all marks of a token in a name', get(`${TOKEN_MARKS}: y\r\n`), field(TOKEN_MARKS, 'y')],
   ['limit', 'as many fields as are allowed', fieldsOf(HEADER_LIMITS.headerFields), {}],
   ['limit', 'a header as long as is allowed', headerOf(HEADER_LIMITS.headerBytes), {}],
@@ -147,6 +151,15 @@ export const REFUSED: readonly RefusedCase[] = [
     'NPP_BAD_REQUEST',
   ]),
   ...CONTROLS.map((code): RefusedCase => ['9110 §5.5', `${hex(code)} in a field value`, get(`X: y${char(code)}z\r\n`), 'NPP_BAD_REQUEST']),
+  // Long values are looked at four bytes at a time.
+  ...CONTROLS.map((code): RefusedCase => [
+    '9110 §5.5',
+    `${hex(code)} in a long field value`,
+    get(`X: ${'y'.repeat(300 + (code % 4))}${char(code)}${'z'.repeat(300)}\r\n`),
+    'NPP_BAD_REQUEST',
+  ]),
+  ['§2.2', 'LF alone in a long value', get(`X: ${'y'.repeat(300)}\n${'z'.repeat(300)}\r\n`), 'NPP_BAD_REQUEST'],
+  ['§2.2', 'CR alone in a long value', get(`X: ${'y'.repeat(301)}\r${'z'.repeat(300)}\r\n`), 'NPP_BAD_REQUEST'],
   ['limit', 'one field too many', fieldsOf(HEADER_LIMITS.headerFields + 1), 'NPP_HEADER_TOO_LARGE'],
   ['limit', 'a header one byte too long', headerOf(HEADER_LIMITS.headerBytes + 1), 'NPP_HEADER_TOO_LARGE'],
   ['limit', 'a value without end', `GET / HTTP/1.1\r\nX: ${'x'.repeat(HEADER_LIMITS.headerBytes)}`, 'NPP_HEADER_TOO_LARGE'],

@@ -18,6 +18,7 @@ export const ACCEPTED: readonly AcceptedCase[] = [
   // Chunked.
   ['§7.1', 'one chunk', chunked('3\r\nabc\r\n0\r\n\r\n'), { body: 'abc' }],
   ['§7.1', 'several chunks are joined', chunked('3\r\nabc\r\n1\r\nd\r\n2\r\nef\r\n0\r\n\r\n'), { body: 'abcdef' }],
+  ['§7.1', 'a chunk longer than most', chunked(`1f\r\n${'x'.repeat(31)}\r\n0\r\n\r\n`), { body: 'x'.repeat(31) }],
   ['§7.1', 'no chunk', chunked('0\r\n\r\n'), { body: '' }],
   [
     '§7.1',
