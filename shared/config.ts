@@ -12,6 +12,24 @@ const TRANSPORTS = ['node', 'native'] as const
 /** How the native one finds out which sockets are ready. */
 const POLLINGS = ['epoll', 'poll', 'select'] as const
 
+/** RFC 7034 §2.1, and no field at all. */
+const FRAME_OPTIONS = ['SAMEORIGIN', 'DENY', 'none'] as const
+/** Referrer Policy §3. */
+const REFERRER_POLICIES = [
+  'no-referrer',
+  'no-referrer-when-downgrade',
+  'same-origin',
+  'origin',
+  'strict-origin',
+  'origin-when-cross-origin',
+  'strict-origin-when-cross-origin',
+  'unsafe-url',
+] as const
+/** The fields by which proxies say who asks. */
+const PROXY_FIELDS = ['x-forwarded', 'forwarded'] as const
+/** The word for proxies that come by the Unix socket. */
+const UNIX_PEERS = 'unix'
+
 /** The configuration of one instance. Times are in seconds, as in Node++, and may have decimals. */
 export interface Config {
   readonly httpPort: number
@@ -46,6 +64,18 @@ export interface Config {
   readonly minSendRate: number
   readonly handlerTimeout: number
   readonly drainTimeout: number
+  readonly nosniff: boolean
+  readonly frameOptions: (typeof FRAME_OPTIONS)[number]
+  /** Seconds; 0 sends no Strict-Transport-Security. */
+  readonly hstsMaxAge: number
+  readonly hstsIncludeSubDomains: boolean
+  /** '' for none. */
+  readonly contentSecurityPolicy: string
+  /** '' for none. */
+  readonly referrerPolicy: '' | (typeof REFERRER_POLICIES)[number]
+  /** Addresses, nets as address/bits, and 'unix'. */
+  readonly trustedProxies: readonly string[]
+  readonly proxyFields: (typeof PROXY_FIELDS)[number]
 }
 
 export type ConfigKey = keyof Config
@@ -116,6 +146,29 @@ const path: Kind<string> = { allowed: 'a path', parse: (text) => (text === '' ||
 const fileMode: Kind<string> = {
   allowed: 'three octal digits, with or without a 0 before them',
   parse: (text) => (/^0?[0-7]{3}$/.test(text) ? text : undefined),
+}
+
+/** Characters of a policy: what a connection above maxConnections is told has to fit into 4 KiB with it. */
+const LONGEST_POLICY = 2048
+
+const policy: Kind<string> = {
+  allowed: `visible ASCII and spaces, ${LONGEST_POLICY} characters at the most`,
+  parse: (text) => (text.length <= LONGEST_POLICY && /^[\x20-\x7e]+$/.test(text) ? text : undefined),
+}
+
+const peers: Kind<readonly string[]> = {
+  allowed: `addresses, nets such as 10.0.0.0/8 or fd00::/8, and the word ${UNIX_PEERS}, with commas between them`,
+  parse: (text) => {
+    const list = text.split(',').map((word) => word.trim())
+    return list.every((word) => word === UNIX_PEERS || isAddressOrNet(word)) ? list : undefined
+  },
+}
+
+function isAddressOrNet(word: string): boolean {
+  const [address = '', bits, ...rest] = word.split('/')
+  const version = address.includes('%') ? 0 : isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }
 
 type Settings = { readonly [K in ConfigKey]: Setting<Config[K]> }
@@ -208,6 +261,23 @@ const SETTINGS: Settings = {
     about: 'Time for a handler to answer; above ASYNCDefTimeout, so that it can answer for a late call.',
   },
   drainTimeout: { ...seconds(0, 10), initial: 10, about: 'Time for requests in flight to finish when the engine stops.' },
+  nosniff: { ...yesOrNo, initial: true, about: 'X-Content-Type-Options: nosniff on every answer.' },
+  frameOptions: { ...oneOf(FRAME_OPTIONS), initial: 'SAMEORIGIN', about: 'X-Frame-Options on every answer; none leaves it out.' },
+  // Two years, which browsers ask of the sites that they ship as HTTPS only, are the longest that is of use.
+  hstsMaxAge: {
+    ...whole(0, 63_072_000, 'seconds'),
+    initial: 31_536_000,
+    about: 'Strict-Transport-Security on every answer to a client that came by HTTPS; 0 leaves it out.',
+  },
+  hstsIncludeSubDomains: { ...yesOrNo, initial: false, about: 'includeSubDomains in Strict-Transport-Security.' },
+  contentSecurityPolicy: { ...policy, initial: '', about: 'Content-Security-Policy on every answer.' },
+  referrerPolicy: { ...oneOf(REFERRER_POLICIES), initial: '', about: 'Referrer-Policy on every answer.' },
+  trustedProxies: { ...peers, initial: [], about: 'Peers whose word on the address, protocol and host of a client is taken.' },
+  proxyFields: {
+    ...oneOf(PROXY_FIELDS),
+    initial: 'x-forwarded',
+    about: 'Fields that trusted proxies set: X-Forwarded-For, -Proto and -Host, or Forwarded; the others are not looked at.',
+  },
 }
 
 function isConfigKey(name: string): name is ConfigKey {
@@ -312,6 +382,14 @@ export function loadConfig(sources: ConfigSources): Config {
     minSendRate: value('minSendRate'),
     handlerTimeout: value('handlerTimeout'),
     drainTimeout: value('drainTimeout'),
+    nosniff: value('nosniff'),
+    frameOptions: value('frameOptions'),
+    hstsMaxAge: value('hstsMaxAge'),
+    hstsIncludeSubDomains: value('hstsIncludeSubDomains'),
+    contentSecurityPolicy: value('contentSecurityPolicy'),
+    referrerPolicy: value('referrerPolicy'),
+    trustedProxies: value('trustedProxies'),
+    proxyFields: value('proxyFields'),
   }
 }
 

@@ -306,6 +306,72 @@ const KINDS: readonly (readonly [ConfigKey, readonly (readonly [string, Config[C
     ],
     ['10.1', '11', '-1'],
   ],
+  ['nosniff', [['0', false]], ['', 'nosniff', 'true']],
+  [
+    'frameOptions',
+    [
+      ['DENY', 'DENY'],
+      ['SAMEORIGIN', 'SAMEORIGIN'],
+      ['none', 'none'],
+    ],
+    ['', 'deny', 'ALLOW-FROM https://a', 'SAMEORIGIN, DENY'],
+  ],
+  [
+    'hstsMaxAge',
+    [
+      ['0', 0],
+      ['63072000', 63_072_000],
+    ],
+    ['63072001', '-1', '1y'],
+  ],
+  ['hstsIncludeSubDomains', [['1', true]], ['', 'yes']],
+  [
+    'contentSecurityPolicy',
+    [
+      ["default-src 'self'; img-src *", "default-src 'self'; img-src *"],
+      ['y'.repeat(2048), 'y'.repeat(2048)],
+    ],
+    ['', 'a\tb', "default-src 'self' ü", 'a\u007f', 'x'.repeat(2049)],
+  ],
+  [
+    'referrerPolicy',
+    [
+      ['no-referrer', 'no-referrer'],
+      ['strict-origin-when-cross-origin', 'strict-origin-when-cross-origin'],
+    ],
+    ['', 'none', 'No-Referrer', 'origin, no-referrer'],
+  ],
+  [
+    'trustedProxies',
+    [
+      ['127.0.0.1', ['127.0.0.1']],
+      ['10.0.0.0/8, fd00::/8,unix', ['10.0.0.0/8', 'fd00::/8', 'unix']],
+      ['0.0.0.0/0', ['0.0.0.0/0']],
+      ['::/128', ['::/128']],
+    ],
+    [
+      '',
+      'localhost',
+      '10.0.0.0/33',
+      '::/129',
+      '10.0.0.0/',
+      '10/8',
+      '10.0.0.0/8/8',
+      '10.0.0.0/-1',
+      'Unix',
+      '127.0.0.1,',
+      'fe80::1%eth0',
+      '*',
+    ],
+  ],
+  [
+    'proxyFields',
+    [
+      ['forwarded', 'forwarded'],
+      ['x-forwarded', 'x-forwarded'],
+    ],
+    ['', 'both', 'Forwarded'],
+  ],
 ]
 
 describe('the key', () => {
