@@ -153,6 +153,11 @@ bool npp_name_of(int descriptor, bool of_peer, struct npp_name *name) {
       return true;
     }
     case AF_UNIX: {
+      /* A peer may call itself what it likes, even an address. */
+      if (of_peer) {
+        (void)snprintf(name->host, sizeof name->host, "unix:");
+        return true;
+      }
       /* Without a name, or with one that begins with a zero (an abstract one), there is no path. */
       size_t length = strnlen(address.local.sun_path, sizeof address.local.sun_path);
       if (size > offsetof(struct sockaddr_un, sun_path)) memcpy(name->host, address.local.sun_path, length);

@@ -330,7 +330,7 @@ static napi_value send_file(napi_env env, napi_callback_info info) {
   return conclude(net, slot, connection, sent, false);
 }
 
-/* peer(slot): its address; '' for one that is gone or has none. */
+/* peer(slot): its address, "unix:" for one of a Unix socket; '' for one that is gone. */
 static napi_value peer(napi_env env, napi_callback_info info) {
   size_t argc = 1;
   napi_value argv[1], text;

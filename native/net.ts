@@ -157,7 +157,7 @@ export class NetHandle {
     }
   }
 
-  /** Address of the peer; '' for one that is gone or has none. */
+  /** Address of the peer, 'unix:' for one of a Unix socket; '' for one that is gone. */
   peer(slot: number): string {
     return this.#net.peer(slot)
   }

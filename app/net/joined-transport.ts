@@ -105,6 +105,10 @@ export class JoinedTransport implements Transport {
     return place === undefined ? '' : place.transport.peerAddress(place.slot)
   }
 
+  isSecure(slot: number): boolean {
+    return this.#places[slot]?.transport === this.secure
+  }
+
   stopListening(): void {
     this.#plain.stopListening()
     this.secure.stopListening()

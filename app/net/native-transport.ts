@@ -179,6 +179,10 @@ export class NativeTransport implements Transport {
     return (this.#addresses[slot] ??= this.#net.peer(slot))
   }
 
+  isSecure(): boolean {
+    return false
+  }
+
   detach(slot: number): Detached | undefined {
     this.#flush()
     const descriptor = this.#isWritable(slot) ? this.#net.detach(slot) : -1

@@ -3,7 +3,15 @@ import { createServer, type ListenOptions, type Server, type Socket } from 'node
 import { Limits } from '../../shared/limits.ts'
 import { checkSocketPath, listenError } from './listen-error.ts'
 import { removeStaleSocket } from './stale-socket.ts'
-import { BACKLOG, type Detached, type ListenAddress, type Transport, type TransportEvents, type TransportOptions } from './transport.ts'
+import {
+  BACKLOG,
+  UNIX_PEER,
+  type Detached,
+  type ListenAddress,
+  type Transport,
+  type TransportEvents,
+  type TransportOptions,
+} from './transport.ts'
 
 const NOTHING = Buffer.alloc(0)
 
@@ -16,6 +24,7 @@ export interface Wire {
    * buffer, and he is told `stalled` when they wait for longer than a turn. Behind copiedWriteBytes of them he is told to wait at once.
    */
   readonly isDeferred: boolean
+  readonly isSecure: boolean
   /** Memory of another transport: what is written from it is copied, however large. */
   readonly borrowed?: Buffer | undefined
   /** Cuts off what has not been handed to `accept` yet. */
@@ -25,6 +34,7 @@ export interface Wire {
 const PLAIN: Wire = {
   createServer: (accept) => createServer({ allowHalfOpen: true, noDelay: true }, accept),
   isDeferred: false,
+  isSecure: false,
 }
 
 /** What was written behind a file, or is more than node:tls is to encrypt at once. */
@@ -45,6 +55,8 @@ interface FilePart {
 /** A connection. */
 interface Link {
   readonly socket: Socket
+  /** It came by a Unix socket. */
+  readonly isLocal: boolean
   /** Its listeners, by event. */
   readonly listeners: readonly (readonly [string, (chunk: Buffer) => void])[]
   /** Bytes that wait in small writes. */
@@ -187,7 +199,12 @@ export class NodeTransport implements Transport {
   }
 
   peerAddress(slot: number): string {
-    return this.#links[slot]?.socket.remoteAddress ?? ''
+    const link = this.#links[slot]
+    return link?.isLocal === true ? UNIX_PEER : (link?.socket.remoteAddress ?? '')
+  }
+
+  isSecure(): boolean {
+    return this.#wire.isSecure
   }
 
   stopListening(): void {
@@ -204,7 +221,7 @@ export class NodeTransport implements Transport {
   }
 
   #open(options: ListenOptions & { readonly fd?: number }, address: ListenAddress): Promise<Server> {
-    const server = this.#wire.createServer((socket) => this.#accept(socket))
+    const server = this.#wire.createServer((socket) => this.#accept(socket, typeof server.address() === 'string'))
     return new Promise((resolve, reject) => {
       // Before listening it failed; after that an accept has, for want of descriptors for example.
       server.on('error', (error) => (server.listening ? this.#events.acceptFailed(error) : reject(listenError(error, address))))
@@ -221,7 +238,7 @@ export class NodeTransport implements Transport {
     return typeof bound === 'string' ? { host: bound, port: 0 } : { host: bound.address, port: bound.port }
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, isLocal: boolean): void {
     if (this.#isClosed) {
       socket.destroy()
       return
@@ -239,7 +256,7 @@ export class NodeTransport implements Transport {
       ['error', () => socket.destroy()],
       ['close', guarded(() => this.#release(slot))],
     ]
-    this.#links[slot] = { socket, listeners, waiting: 0, queue: [], isSending: false, isEnding: false, isOwed: false }
+    this.#links[slot] = { socket, isLocal, listeners, waiting: 0, queue: [], isSending: false, isEnding: false, isOwed: false }
     for (const [event, listener] of listeners) socket.on(event, listener)
     guarded(() => events.opened(slot))()
   }

@@ -72,6 +72,7 @@ export function openTlsTransport(events: TransportEvents, options: TlsOptions): 
 
 class TlsWire implements Wire {
   readonly isDeferred = true
+  readonly isSecure = true
   readonly borrowed: Buffer | undefined
   readonly #options: TlsOptions
   /** Connections in their handshake. */

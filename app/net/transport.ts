@@ -61,8 +61,11 @@ export interface Transport {
   /** Cuts the connection off. `closed` is told later. */
   destroy(slot: number): void
 
-  /** Address of the peer; '' when it is gone. */
+  /** Address of the peer; UNIX_PEER for one that came by a Unix socket, '' when it is gone. */
   peerAddress(slot: number): string
+
+  /** True for a connection by TLS. */
+  isSecure(slot: number): boolean
 
   /** Accepts no further connections. Those that are open live on. */
   stopListening(): void
@@ -90,6 +93,9 @@ export interface TransportOptions {
    */
   readonly maxBuffered: number
 }
+
+/** What a peer of a Unix socket is called: it has no address. */
+export const UNIX_PEER = 'unix:'
 
 /** Connections that the kernel holds ready for accept; it cuts the number down to net.core.somaxconn. */
 export const BACKLOG = 4096

@@ -78,6 +78,10 @@ class FakeTransport implements Transport {
     return '192.0.2.1'
   }
 
+  isSecure(): boolean {
+    return false
+  }
+
   stopListening(): void {
     this.told.push('stop')
   }
