@@ -45,8 +45,15 @@ export interface Request<S = unknown, P = unknown> {
   /** Decoded parameters of the route's path. */
   readonly params: P
   readonly query: URLSearchParams
-  /** Address of the client's end of the connection. */
+  /**
+   * Address of the client: of the other end of the connection, 'unix:' where that is a Unix socket, or the one that a trusted proxy names
+   * (trustedProxies).
+   */
   readonly ip: string
+  /** 'https' where the client came by TLS, to npp itself or to a trusted proxy that says so. */
+  readonly protocol: 'http' | 'https'
+  /** Host that the client asked for, with its port where it named one, as a trusted proxy names it; '' on HTTP/1.0 without one. */
+  readonly host: string
   /** Fields in the order they came, names in the case they came in. */
   readonly headers: Iterable<readonly [string, string]>
   /** Cookies by their exact names. */

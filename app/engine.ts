@@ -11,6 +11,7 @@ import type { Caller } from './call/caller.ts'
 import { ConnectionTable, type DeadlineOwner } from './connection-table.ts'
 import { Phase, type Connection } from './connection.ts'
 import type { BodySource } from './http/body-stream.ts'
+import { addressOfClient, type TrustedPeers } from './http/client.ts'
 import { ErrorAnswers } from './http/error-answers.ts'
 import { Exchange, type ExchangeContext } from './http/exchange.ts'
 import type { RequestParser } from './http/parser.ts'
@@ -25,6 +26,7 @@ import { Outbox } from './outbox.ts'
 import { RequestReader, type RequestTaker } from './request-reader.ts'
 import { Dispatch } from './route/dispatch.ts'
 import type { Router } from './route/router.ts'
+import { trustedPeersOf } from './trusted-peers.ts'
 
 export interface EngineOptions {
   readonly config: Config
@@ -43,6 +45,7 @@ const NO_PATH = 'the target is neither a path nor a URL, or its escapes are not 
  * transport. docs/LIFECYCLE.md draws it, with the exits for errors. Nothing here waits; what comes later names slot and generation.
  */
 export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, RequestTaker, AnswerDesk {
+  readonly trustedPeers: TrustedPeers | undefined
   readonly #config: Config
   readonly #caller: Caller
   readonly #clock: TurnClock
@@ -77,6 +80,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
     this.#keepAliveTimeoutMs = keepAliveTimeout * 1000
     this.#leastTaken = Math.max(minSendRate * writeTimeout, 1)
     this.#caller = options.caller
+    this.trustedPeers = trustedPeersOf(options.config)
     this.#clock = new TurnClock(options.clock)
     this.#connections = new ConnectionTable(this.#clock, options.wheel, this)
     this.#log = options.log
@@ -232,6 +236,10 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
     return this.#connections.generationOf(slot) === generation ? this.#net.peerAddress(slot) : ''
   }
 
+  isSecure(slot: number, generation: number): boolean {
+    return this.#connections.generationOf(slot) === generation && this.#net.isSecure(slot)
+  }
+
   nextRequestId(): string {
     return this.#idPrefix + (this.#nextId++).toString(36)
   }
@@ -333,7 +341,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
       this.end(conn) // It was refused before, and answered.
       return
     }
-    const page = this.#errors.refusal(code, reason, this.#net.peerAddress(conn.slot))
+    const page = this.#errors.refusal(code, reason, this.addressOf(conn.slot, this.#connections.generationOf(conn.slot)))
     this.#outbox.put(conn, page, Persistence.Close)
     this.#outbox.flush(conn)
     this.end(conn)
@@ -396,7 +404,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
       status,
       bytes,
       this.#clock.now - exchange.startedAt,
-      this.#net.peerAddress(exchange.slot),
+      this.trustedPeers === undefined ? this.#net.peerAddress(exchange.slot) : addressOfClient(exchange),
       status >= 500 ? exchange.id : '',
     )
   }

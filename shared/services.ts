@@ -66,6 +66,8 @@ export interface ForwardedRequest {
   readonly params: Readonly<Record<string, string>>
   readonly headers: readonly (readonly [string, string])[]
   readonly ip: string
+  readonly protocol: 'http' | 'https'
+  readonly host: string
   readonly body: Uint8Array
 }
 
@@ -87,6 +89,10 @@ export interface PageRequest {
   readonly query: URLSearchParams
   /** Address of the client. */
   readonly ip: string
+  /** 'https' where the client came by TLS. */
+  readonly protocol: 'http' | 'https'
+  /** Host that the client asked for, with its port where it named one. */
+  readonly host: string
   /** Fields as received, [name, value]. */
   readonly headers: readonly (readonly [string, string])[]
   readonly body: Buffer

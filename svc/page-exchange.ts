@@ -18,6 +18,8 @@ class ServicePageRequest implements PageRequest {
   readonly params: Readonly<Record<string, string>>
   readonly headers: readonly (readonly [string, string])[]
   readonly ip: string
+  readonly protocol: 'http' | 'https'
+  readonly host: string
   readonly body: Buffer
   #query: URLSearchParams | undefined
 
@@ -28,6 +30,8 @@ class ServicePageRequest implements PageRequest {
     this.params = request.params
     this.headers = request.headers
     this.ip = request.ip
+    this.protocol = request.protocol
+    this.host = request.host
     this.body = asBuffer(request.body)
   }
 
@@ -138,6 +142,10 @@ function isForwardedRequest(value: unknown): value is ForwardedRequest {
     Array.isArray(value.headers) &&
     'ip' in value &&
     typeof value.ip === 'string' &&
+    'protocol' in value &&
+    (value.protocol === 'http' || value.protocol === 'https') &&
+    'host' in value &&
+    typeof value.host === 'string' &&
     'body' in value &&
     value.body instanceof Uint8Array
   )

@@ -12,6 +12,8 @@ export function forwardedRequest(req: HttpRequest): ForwardedRequest {
     params: { ...req.params },
     headers: [...req.headers],
     ip: req.ip,
+    protocol: req.protocol,
+    host: req.host,
     body: req.body,
   }
 }

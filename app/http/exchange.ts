@@ -1,5 +1,6 @@
 import type { NppError } from '../../shared/errors.ts'
 import { AnswerState } from './answer-state.ts'
+import type { TrustedPeers } from './client.ts'
 import { METHODS, type Method, type RequestParser } from './parser.ts'
 import type { BodySource } from './body-stream.ts'
 import type { Target } from './target-cache.ts'
@@ -7,7 +8,11 @@ import type { TakenConnection } from './taken-connection.ts'
 
 /** What a request and its answer need of the engine. */
 export interface ExchangeContext {
-  /** Address of the client's end of the connection, '' when it is gone. */
+  /** Whose word on the client is taken; undefined where nobody's is. */
+  readonly trustedPeers: TrustedPeers | undefined
+  /** True for a connection by TLS. */
+  isSecure(slot: number, generation: number): boolean
+  /** Address of the other end of the connection, '' when it is gone. */
   addressOf(slot: number, generation: number): string
   nextRequestId(): string
   call(name: string, input: unknown, options: { readonly timeoutMs?: number } | undefined): Promise<unknown>
@@ -206,7 +211,12 @@ export class Exchange implements Answer {
     next.minorVersion = this.minorVersion
     next.keepAlive = this.keepAlive
     next.id = this.id
-    next.release()
+    // The fields of one that was retained stay readable: the log names the client by them.
+    next.bytes = this.bytes
+    next.base = this.base
+    next.fields = this.fields
+    next.fieldCount = this.fieldCount
+    next.isReleased = this.isReleased
     return next
   }
 }

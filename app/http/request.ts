@@ -1,7 +1,9 @@
 import '../../shared/bytes.ts'
 import { NppError, messageOf } from '../../shared/errors.ts'
+import { addressOfClient, hostOfClient, isSecureClient } from './client.ts'
 import { parseCookies } from './cookies.ts'
 import type { Exchange } from './exchange.ts'
+import { findField, readFirst, readable, sliceOf } from './fields.ts'
 import type { Method } from './parser.ts'
 import { decoded } from './path.ts'
 
@@ -44,8 +46,15 @@ export class HttpRequest {
   }
 
   get ip(): string {
-    const { context, slot, generation } = own(this.#exchange)
-    return context.addressOf(slot, generation)
+    return addressOfClient(own(this.#exchange))
+  }
+
+  get protocol(): 'http' | 'https' {
+    return isSecureClient(own(this.#exchange)) ? 'https' : 'http'
+  }
+
+  get host(): string {
+    return hostOfClient(own(this.#exchange))
   }
 
   get id(): string {
@@ -72,18 +81,18 @@ export class HttpRequest {
   get headers(): Iterable<readonly [string, string]> {
     const exchange = readable(this.#exchange)
     const pairs: (readonly [string, string])[] = []
-    for (let field = 0; field < exchange.fieldCount * 4; field += 4) pairs.push([slice(exchange, field), slice(exchange, field + 2)])
+    for (let field = 0; field < exchange.fieldCount * 4; field += 4) pairs.push([sliceOf(exchange, field), sliceOf(exchange, field + 2)])
     return pairs
   }
 
   get cookies(): ReadonlyMap<string, string> {
     // RFC 6265 §5.4 sends one Cookie field; HTTP/2 gateways may split it, and '; ' joins it again (RFC 9113 §8.2.3).
-    this.#exchange.cookies ??= parseCookies(find(this.#exchange, 'cookie', '; '))
+    this.#exchange.cookies ??= parseCookies(findField(this.#exchange, 'cookie', '; '))
     return this.#exchange.cookies
   }
 
   header(name: string): string | undefined {
-    return find(this.#exchange, name.toLowerCase(), ', ')
+    return findField(this.#exchange, name.toLowerCase(), ', ')
   }
 
   json(): unknown {
@@ -127,32 +136,4 @@ function bodyOf(exchange: Exchange): Buffer {
 function own(exchange: Exchange): Exchange {
   if (exchange.isShared) throw readFirst()
   return exchange
-}
-
-function readable(exchange: Exchange): Exchange {
-  if (exchange.isReleased) throw readFirst()
-  return exchange
-}
-
-function find(exchange: Exchange, lowerName: string, separator: string): string | undefined {
-  const { fields, fieldCount } = readable(exchange)
-  let found: string | undefined
-  for (let field = 0; field < fieldCount * 4; field += 4) {
-    if ((fields[field + 1] ?? 0) - (fields[field] ?? 0) !== lowerName.length) continue
-    if (slice(exchange, field).toLowerCase() !== lowerName) continue
-    const value = slice(exchange, field + 2)
-    found = found === undefined ? value : found + separator + value
-  }
-  return found
-}
-
-function slice({ bytes, base, fields }: Exchange, field: number): string {
-  return bytes.latin1Slice(base + (fields[field] ?? 0), base + (fields[field + 1] ?? 0))
-}
-
-function readFirst(): NppError {
-  return new NppError(
-    'NPP_ALREADY_ANSWERED',
-    'the request was answered; read its fields, its id, its address, its signal and its body before answering',
-  )
 }

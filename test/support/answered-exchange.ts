@@ -2,8 +2,10 @@ import { Exchange, type ExchangeContext } from '../../app/http/exchange.ts'
 import { NppError } from '../../shared/errors.ts'
 
 /** An exchange of no request, for tests of the answer; `answered` hears of it. */
-export function exchangeFor(answered: (exchange: Exchange) => void = () => undefined): Exchange {
+export function exchangeFor(answered: (exchange: Exchange) => void = () => undefined, isSecure = false): Exchange {
   const context: ExchangeContext = {
+    trustedPeers: undefined,
+    isSecure: () => isSecure,
     addressOf: () => '',
     nextRequestId: () => 'id',
     call: () => Promise.reject(new Error('no calls here')),

@@ -12,11 +12,16 @@ import { HEADER_LIMITS } from '../support/header-limits.ts'
 const BEFORE = 'other bytes'
 
 class Context implements ExchangeContext {
+  readonly trustedPeers = undefined
   ids = 0
   readonly calls: unknown[] = []
 
   addressOf(connection: number, generation: number): string {
     return `${connection}/${generation}`
+  }
+
+  isSecure(): boolean {
+    return false
   }
 
   nextRequestId(): string {

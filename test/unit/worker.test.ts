@@ -172,6 +172,8 @@ const REQUEST: ForwardedRequest = {
   params: { id: '1' },
   headers: [['X', 'y']],
   ip: '::1',
+  protocol: 'https',
+  host: 'example.org',
   body: Buffer.from('body'),
 }
 
