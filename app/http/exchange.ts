@@ -30,9 +30,9 @@ export interface ExchangeContext {
 export const Framing = { Length: 0, Chunked: 1, Close: 2 } as const
 export type Framing = (typeof Framing)[keyof typeof Framing]
 
-/** RFC 9110 §15.3.5, §15.4.5: answers of these have none, whatever the handler gives. */
+/** RFC 9110 §15.3.5, §15.3.6, §15.4.5: answers of these have none, whatever the handler gives. */
 export function hasBody(status: number): boolean {
-  return status !== 204 && status !== 304
+  return status !== 204 && status !== 205 && status !== 304
 }
 
 /** What the response writer turns into bytes. */

@@ -88,10 +88,11 @@ export class ResponseWriter {
   /** Writes header and body to `target` from `at` on, and returns where they end. */
   #put(target: Buffer, at: number, response: Answer, persistence: Persistence, withoutBody: boolean): number {
     this.#refreshDate()
-    // RFC 9110 §8.6: no Content-Length in 204; a 304 says nothing of a body that it has not.
     if (!hasBody(response.statusCode)) {
       this.bodyBytes = 0
-      const head = `${this.#headText(response, persistence)}\r\n`
+      // RFC 9110 §8.6: no Content-Length in 204; a 304 says nothing of a body that it has not. §15.3.6: 205 says that it has none.
+      const length = response.statusCode === 205 ? 'Content-Length: 0\r\n' : ''
+      const head = `${this.#headText(response, persistence)}${length}\r\n`
       return at + target.latin1Write(head, at, head.length)
     }
     if (response.fileBytes >= 0) {

@@ -1,9 +1,10 @@
 import { NppError } from '../../shared/errors.ts'
 import { AnswerState } from './answer-state.ts'
-import { FIELD_VALUE, TOKEN, isMadeOf } from './byte-classes.ts'
 import { abandon, isBodySource, type BodySource } from './body-stream.ts'
+import { isSecureClient } from './client.ts'
 import { serializeCookie, type CookieOptions } from './cookies.ts'
 import type { Exchange } from './exchange.ts'
+import { checkToken, checkValue, percentEncoded, textOf } from './field-text.ts'
 import type { TakenConnection } from './taken-connection.ts'
 
 /** Fields that say how the message is framed: the engine alone knows. */
@@ -24,37 +25,36 @@ export class HttpResponse {
   status(code: number): this {
     const exchange = changeable(this.#exchange)
     if (!Number.isInteger(code) || code < 200 || code > 599)
-      throw new NppError('NPP_HEADER_INVALID', `status ${code} is not a whole number from 200 to 599`)
+      throw new NppError('NPP_HEADER_INVALID', `status ${String(code)} is not a whole number from 200 to 599`)
     exchange.statusCode = code
     return this
   }
 
   header(name: string, value: string): this {
     const exchange = changeable(this.#exchange)
-    const lower = name.toLowerCase()
+    const lower = textOf('a field name', name).toLowerCase()
     if (ENGINE_FIELDS.has(lower)) throw new NppError('NPP_HEADER_INVALID', `the field ${name} is set by the engine`)
-    if (name === '' || !isMadeOf(name, TOKEN)) throw new NppError('NPP_HEADER_INVALID', `field name ${JSON.stringify(name)} is not a token`)
-    // Refused, never stripped: CR LF here would let a value write further fields, or a response of its own.
+    checkToken('field name', name)
+    const given = textOf(`the value of ${name}`, value)
     // What is escaped in a location already stays: encodeURI would escape its % again.
-    const text = lower === 'location' ? value.replaceAll(NOT_IN_A_URL, encodeURIComponent) : value
+    const text = lower === 'location' ? given.replaceAll(NOT_IN_A_URL, (part) => percentEncoded('a location', part)) : given
     checkValue(name, text)
-    if (lower === 'content-type') exchange.contentType = value
+    if (lower === 'content-type') exchange.contentType = text
     else exchange.fieldLines += `${name}: ${text}\r\n`
     return this
   }
 
   type(contentType: string): this {
     const exchange = changeable(this.#exchange)
-    checkValue('Content-Type', contentType)
+    checkValue('Content-Type', textOf('a type', contentType))
     exchange.contentType = contentType
     return this
   }
 
   cookie(name: string, value: string, options?: CookieOptions): this {
     const exchange = changeable(this.#exchange)
-    const cookie = serializeCookie(name, value, options)
-    checkValue('Set-Cookie', cookie) // A site in JavaScript may give any text as sameSite.
-    exchange.fieldLines += `Set-Cookie: ${cookie}\r\n`
+    const isSecure = exchange.state === AnswerState.Expired || isSecureClient(exchange)
+    exchange.fieldLines += `Set-Cookie: ${serializeCookie(name, value, options, isSecure)}\r\n`
     return this
   }
 
@@ -66,7 +66,7 @@ export class HttpResponse {
   }
 
   text(body: string): void {
-    answer(this.#exchange, body, 'text/plain; charset=utf-8')
+    answer(this.#exchange, bodyText(body), 'text/plain; charset=utf-8')
   }
 
   html(body: string | { toString(): string }): void {
@@ -80,6 +80,7 @@ export class HttpResponse {
   }
 
   send(bytes: Uint8Array): void {
+    if (!(bytes instanceof Uint8Array)) throw new NppError('NPP_HANDLER_FAILED', 'res.send was given something other than a Uint8Array')
     answer(this.#exchange, bytes, 'application/octet-stream')
   }
 
@@ -114,8 +115,9 @@ export class HttpResponse {
   }
 
   redirect(location: string, code = 302): void {
-    if (code < 300 || code > 399) throw new NppError('NPP_HEADER_INVALID', `${code} is not a status that redirects`)
-    this.status(code).header('Location', location)
+    if (!Number.isInteger(code) || code < 300 || code > 399)
+      throw new NppError('NPP_HEADER_INVALID', `${String(code)} is not a status that redirects`)
+    this.header('Location', location).status(code)
     answer(this.#exchange, '', '')
   }
 
@@ -158,13 +160,10 @@ function answer(exchange: Exchange, body: string | Uint8Array, contentType: stri
   exchange.context.answered(exchange)
 }
 
-function checkValue(name: string, value: string): void {
-  if (!isMadeOf(value, FIELD_VALUE)) {
-    throw new NppError(
-      'NPP_HEADER_INVALID',
-      `the value of ${name} has a character that may not stand in a field: control characters never, others only up to U+00FF`,
-    )
-  }
+/** A body of another type has no length that the header could say. */
+function bodyText(body: unknown): string {
+  if (typeof body !== 'string') throw new NppError('NPP_HANDLER_FAILED', `res.text was given something of type ${typeof body}`)
+  return body
 }
 
 /** Spaces and what is not ASCII. */
