@@ -11,13 +11,14 @@ import type { Caller } from './call/caller.ts'
 import { ConnectionTable, type DeadlineOwner } from './connection-table.ts'
 import { Phase, type Connection } from './connection.ts'
 import type { BodySource } from './http/body-stream.ts'
-import { addressOfClient, type TrustedPeers } from './http/client.ts'
+import { addressOfClient, isSecureClient, type TrustedPeers } from './http/client.ts'
 import { ErrorAnswers } from './http/error-answers.ts'
 import { Exchange, type ExchangeContext } from './http/exchange.ts'
 import type { RequestParser } from './http/parser.ts'
 import { HttpRequest } from './http/request.ts'
 import { Persistence, persistenceOf } from './http/response-writer.ts'
 import { HttpResponse } from './http/response.ts'
+import { SecurityFields } from './http/security-fields.ts'
 import { TargetCache, type Target } from './http/target-cache.ts'
 import type { TakenConnection } from './http/taken-connection.ts'
 import { LongAnswers, type AnswerDesk } from './long-answers.ts'
@@ -69,6 +70,8 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
   readonly #keepAliveTimeoutMs: number
   /** Bytes that a slow reader has to take in each writeTimeout. */
   readonly #leastTaken: number
+  /** A client may have come by HTTPS, and has to be told to come back by it. */
+  readonly #mayBeSecure: boolean
   draining = false
   #drained: Promise<void> | undefined
   #allClosed: (() => void) | undefined
@@ -81,13 +84,14 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
     this.#leastTaken = Math.max(minSendRate * writeTimeout, 1)
     this.#caller = options.caller
     this.trustedPeers = trustedPeersOf(options.config)
+    this.#mayBeSecure = options.config.hstsMaxAge > 0 && (options.config.httpsPort !== undefined || this.trustedPeers !== undefined)
     this.#clock = new TurnClock(options.clock)
     this.#connections = new ConnectionTable(this.#clock, options.wheel, this)
     this.#log = options.log
     this.#access = options.config.accessLog && options.log.writesInfo ? new AccessLog(options.log, this.#clock, 'npp_app') : undefined
     this.#errors = new ErrorAnswers(options.log, this)
     this.#dispatch = new Dispatch(options.router, options.caller, this.#errors, options.config.maxBodyBytes)
-    this.#outbox = new Outbox(this.#clock, this.#connections, this.writeTimeoutMs)
+    this.#outbox = new Outbox(this.#clock, new SecurityFields(options.config), this.#connections, this.writeTimeoutMs)
     this.#reader = new RequestReader(options.config, this.#connections, this.#outbox, this)
     this.#long = new LongAnswers(this, this.#outbox, this.#errors, options.log)
   }
@@ -342,6 +346,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
       return
     }
     const page = this.#errors.refusal(code, reason, this.addressOf(conn.slot, this.#connections.generationOf(conn.slot)))
+    if (this.#mayBeSecure) page.isSecure = this.#net.isSecure(conn.slot)
     this.#outbox.put(conn, page, Persistence.Close)
     this.#outbox.flush(conn)
     this.end(conn)
@@ -360,6 +365,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
   }
 
   begin(conn: Connection, exchange: Exchange): boolean {
+    if (this.#mayBeSecure) exchange.isSecure = isSecureClient(exchange)
     const close = this.#closesAfter(conn, exchange)
     this.#outbox.put(conn, exchange, persistenceOf(close, exchange.minorVersion))
     return close

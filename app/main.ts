@@ -10,7 +10,8 @@ import { TimerWheel } from '../shared/timer-wheel.ts'
 import type { App, AppContext } from './api.ts'
 import { Caller } from './call/caller.ts'
 import { Engine } from './engine.ts'
-import { REFUSAL } from './http/refusal.ts'
+import { refusalWith } from './http/refusal.ts'
+import { SecurityFields } from './http/security-fields.ts'
 import { inheritedDescriptors, listenOnAll, listenOnPort, urlOf } from './listen-address.ts'
 import { JoinedTransport } from './net/joined-transport.ts'
 import { NativeTransport } from './net/native-transport.ts'
@@ -140,13 +141,21 @@ interface OpenTransports {
 
 function openTransports(engine: TransportEvents, config: Config, secrets: Secrets | undefined, log: ProcessLog): OpenTransports {
   const { polling, maxConnections, headerTimeout } = config
-  const options = { polling, maxConnections, refusal: REFUSAL, maxBuffered: config.maxBufferedPerConnection }
+  const security = new SecurityFields(config)
+  const options = { polling, maxConnections, refusal: refusalWith(security.plain), maxBuffered: config.maxBufferedPerConnection }
   const openPlain = (events: TransportEvents): Transport =>
     config.transport === 'node' ? new NodeTransport(events, options) : new NativeTransport(events, options)
   if (secrets === undefined) return { transport: openPlain(engine), secure: undefined }
   const handshakeFailed = (reason: string): void => log.debug({ reason }, 'a TLS handshake failed')
   const joined = new JoinedTransport(engine, openPlain, (events, borrowed) =>
-    openTlsTransport(events, { ...options, secrets, handshakeTimeout: headerTimeout * 1000, handshakeFailed, borrowed }),
+    openTlsTransport(events, {
+      ...options,
+      refusal: refusalWith(security.secure),
+      secrets,
+      handshakeTimeout: headerTimeout * 1000,
+      handshakeFailed,
+      borrowed,
+    }),
   )
   return { transport: joined, secure: joined.secure }
 }

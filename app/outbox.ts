@@ -3,6 +3,7 @@ import type { ConnectionTable } from './connection-table.ts'
 import { Phase, type Connection } from './connection.ts'
 import type { Exchange } from './http/exchange.ts'
 import { ResponseWriter, type Persistence } from './http/response-writer.ts'
+import type { SecurityFields } from './http/security-fields.ts'
 import type { Transport } from './net/transport.ts'
 
 /** Answers on their way to the transport: those to one read gather in the arena and leave in one write. */
@@ -19,8 +20,8 @@ export class Outbox {
   /** Named by `attach`, before anything is put in. */
   #net!: Transport
 
-  constructor(clock: TurnClock, connections: ConnectionTable, writeTimeoutMs: number) {
-    this.#writer = new ResponseWriter(clock)
+  constructor(clock: TurnClock, security: SecurityFields, connections: ConnectionTable, writeTimeoutMs: number) {
+    this.#writer = new ResponseWriter(clock, security)
     this.#connections = connections
     this.#writeTimeoutMs = writeTimeoutMs
   }

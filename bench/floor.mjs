@@ -15,6 +15,8 @@ export function floorCommand({ name, type, body }) {
     'HTTP/1.1 200 OK',
     `Date: ${new Date().toUTCString()}`,
     `Content-Type: ${type}; charset=utf-8`,
+    'X-Content-Type-Options: nosniff',
+    'X-Frame-Options: SAMEORIGIN',
     `Content-Length: ${Buffer.byteLength(body)}`,
   ]
   writeFileSync(file, `${lines.join('\r\n')}\r\n\r\n${body}`)

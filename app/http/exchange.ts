@@ -47,6 +47,10 @@ export interface Answer {
   /** Bytes of the file that follows the header instead of a body; -1 without one. */
   readonly fileBytes: number
   readonly framing: Framing
+  /** The client came by HTTPS. */
+  readonly isSecure: boolean
+  /** Security fields that the handler has set, or left out: bits of securityFieldOf. */
+  readonly ownFields: number
 }
 
 /** The parameters of a path that has none. */
@@ -101,6 +105,9 @@ export class Exchange implements Answer {
   fieldLines = ''
   fileBytes = -1
   framing: Framing = Framing.Length
+  /** Set before the answer is put out, where there is HTTPS or a proxy that may say so; elsewhere it stays false. */
+  isSecure = false
+  ownFields = 0
   state: AnswerState = AnswerState.Open
   /** `write` was used: the end of the handler answers then. */
   isWritten = false
@@ -136,6 +143,7 @@ export class Exchange implements Answer {
     this.fieldLines = ''
     this.fileBytes = -1
     this.framing = Framing.Length
+    this.ownFields = 0
     this.isWritten = false
   }
 

@@ -3,6 +3,7 @@ import '../../shared/bytes.ts'
 import type { Clock } from '../../shared/clock.ts'
 import { Limits } from '../../shared/limits.ts'
 import { Framing, hasBody, type Answer } from './exchange.ts'
+import type { SecurityFields } from './security-fields.ts'
 
 /** What the header says of the connection: nothing, where the version's default holds (RFC 9112 §9.3). */
 export const Persistence = { Default: 0, Close: 1, KeepAlive: 2 } as const
@@ -19,7 +20,7 @@ const HEAD_END = '\r\n\r\n'
 const CR = 13
 const LF = 10
 const ZERO = 48
-/** Bytes of a head besides its fields and its type: status line, Date, Connection, Content-Length. */
+/** Bytes of status line, Date, Connection and Content-Length. */
 const HEAD_ALLOWANCE = 256
 const MOST_UTF8_A_UNIT = 3
 /** Prefixes kept at the most: a site that makes up content types must not fill the memory. */
@@ -37,15 +38,22 @@ export class ResponseWriter {
   bodyBytes = 0
 
   readonly #clock: Pick<Clock, 'wall'>
+  readonly #security: SecurityFields
+  /** Bytes of a head besides the fields of the handler and the type, at the most. */
+  readonly #headBytes: number
   #secondEnd = 0
   #lastType: string | undefined
+  #lastIsSecure = false
   #lastPrefix: Buffer = Buffer.alloc(0)
   #date = ''
   /** Heads up to and with 'Content-Length: ', by content type, of the plain 200 that most answers are. Good for a second. */
   readonly #prefixes = new Map<string, Buffer>()
+  readonly #securePrefixes = new Map<string, Buffer>()
 
-  constructor(clock: Pick<Clock, 'wall'>) {
+  constructor(clock: Pick<Clock, 'wall'>, security: SecurityFields) {
     this.#clock = clock
+    this.#security = security
+    this.#headBytes = HEAD_ALLOWANCE + security.secure.length
   }
 
   /** True when the arena has room left for the response; one that wants a buffer of its own never fits. */
@@ -55,7 +63,7 @@ export class ResponseWriter {
     return (
       body.length <= Limits.arenaBodyBytes &&
       fieldBytes <= Limits.arenaFieldBytes &&
-      this.bytes.byteLength - this.cursor - HEAD_ALLOWANCE >= most + fieldBytes
+      this.bytes.byteLength - this.cursor - this.#headBytes >= most + fieldBytes
     )
   }
 
@@ -67,7 +75,7 @@ export class ResponseWriter {
   /** The response in a buffer of its own, which the caller keeps. */
   alone(response: Answer, persistence: Persistence, withoutBody: boolean): Buffer {
     const body = typeof response.body === 'string' ? Buffer.byteLength(response.body) : response.body.byteLength
-    const bytes = Buffer.allocUnsafeSlow(response.fieldLines.length + response.contentType.length + HEAD_ALLOWANCE + body)
+    const bytes = Buffer.allocUnsafeSlow(response.fieldLines.length + response.contentType.length + this.#headBytes + body)
     return bytes.subarray(0, this.#put(bytes, 0, response, persistence, withoutBody))
   }
 
@@ -106,8 +114,11 @@ export class ResponseWriter {
       const head = `${this.#headText(response, persistence)}${coding}\r\n`
       return at + target.latin1Write(head, at, head.length)
     }
-    const plain = response.statusCode === 200 && persistence === Persistence.Default && response.fieldLines === ''
-    const head = plain ? this.#plainPrefix(response.contentType) : `${this.#headText(response, persistence)}Content-Length: `
+    const plain =
+      response.statusCode === 200 && persistence === Persistence.Default && response.fieldLines === '' && response.ownFields === 0
+    const head = plain
+      ? this.#plainPrefix(response.contentType, response.isSecure)
+      : `${this.#headText(response, persistence)}Content-Length: `
     const digits = digitsOf(response.body.length)
     let bodyStart = at + head.length + digits + HEAD_END.length
     const length =
@@ -125,22 +136,26 @@ export class ResponseWriter {
     return withoutBody ? bodyStart : bodyStart + length
   }
 
-  #plainPrefix(contentType: string): Buffer {
+  #plainPrefix(contentType: string, isSecure: boolean): Buffer {
     // Most answers have the type of the one before.
-    if (contentType === this.#lastType) return this.#lastPrefix
-    let prefix = this.#prefixes.get(contentType)
+    if (contentType === this.#lastType && isSecure === this.#lastIsSecure) return this.#lastPrefix
+    const prefixes = isSecure ? this.#securePrefixes : this.#prefixes
+    let prefix = prefixes.get(contentType)
     if (prefix === undefined) {
-      prefix = Buffer.from(`HTTP/1.1 200 OK\r\nDate: ${this.#date}\r\n${typeLine(contentType)}Content-Length: `, 'latin1')
-      if (this.#prefixes.size < PREFIXES_KEPT) this.#prefixes.set(contentType, prefix)
+      const security = this.#security.lines(isSecure, 0)
+      prefix = Buffer.from(`HTTP/1.1 200 OK\r\nDate: ${this.#date}\r\n${typeLine(contentType)}${security}Content-Length: `, 'latin1')
+      if (prefixes.size < PREFIXES_KEPT) prefixes.set(contentType, prefix)
     }
     this.#lastType = contentType
+    this.#lastIsSecure = isSecure
     this.#lastPrefix = prefix
     return prefix
   }
 
   #headText(response: Answer, persistence: Persistence): string {
     const reason = STATUS_CODES[response.statusCode] ?? ''
-    return `HTTP/1.1 ${response.statusCode} ${reason}\r\nDate: ${this.#date}\r\n${PERSISTENCE_LINES[persistence]}${typeLine(response.contentType)}${response.fieldLines}`
+    const security = this.#security.lines(response.isSecure, response.ownFields)
+    return `HTTP/1.1 ${response.statusCode} ${reason}\r\nDate: ${this.#date}\r\n${PERSISTENCE_LINES[persistence]}${typeLine(response.contentType)}${security}${response.fieldLines}`
   }
 
   #refreshDate(): void {
@@ -151,6 +166,7 @@ export class ResponseWriter {
     this.#secondEnd = second * 1000 + 1000
     this.#date = new Date(second * 1000).toUTCString()
     this.#prefixes.clear()
+    this.#securePrefixes.clear()
     this.#lastType = undefined
   }
 }

@@ -5,6 +5,7 @@ import { isSecureClient } from './client.ts'
 import { serializeCookie, type CookieOptions } from './cookies.ts'
 import type { Exchange } from './exchange.ts'
 import { checkToken, checkValue, percentEncoded, textOf } from './field-text.ts'
+import { securityFieldOf } from './security-fields.ts'
 import type { TakenConnection } from './taken-connection.ts'
 
 /** Fields that say how the message is framed: the engine alone knows. */
@@ -39,8 +40,11 @@ export class HttpResponse {
     // What is escaped in a location already stays: encodeURI would escape its % again.
     const text = lower === 'location' ? given.replaceAll(NOT_IN_A_URL, (part) => percentEncoded('a location', part)) : given
     checkValue(name, text)
+    const security = securityFieldOf(lower)
+    exchange.ownFields |= security
     if (lower === 'content-type') exchange.contentType = text
-    else exchange.fieldLines += `${name}: ${text}\r\n`
+    // Empty, a security field says nothing: the answer goes without it.
+    else if (security === 0 || text !== '') exchange.fieldLines += `${name}: ${text}\r\n`
     return this
   }
 

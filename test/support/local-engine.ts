@@ -50,7 +50,7 @@ export async function localEngine(
     if (method === undefined) throw new Error(`no method ${verb}`)
     router.add(method, path, { handle }, bodyLimits[route])
   }
-  const config = loadConfig({ siteFolder: '/nowhere', environment: settings, flags: [] })
+  const config = loadConfig({ siteFolder: '/nowhere', environment: { NPP_HTTPS_PORT: '0', ...settings }, flags: [] })
   const caller = new Caller({
     requests: queue,
     replies: queue,

@@ -3,10 +3,19 @@ import { describe, it } from 'node:test'
 import { Persistence, ResponseWriter } from '../../app/http/response-writer.ts'
 import type { Exchange } from '../../app/http/exchange.ts'
 import { HttpResponse } from '../../app/http/response.ts'
+import { SecurityFields } from '../../app/http/security-fields.ts'
 import { Limits } from '../../shared/limits.ts'
 import { exchangeFor } from '../support/answered-exchange.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
+const NONE = new SecurityFields({
+  nosniff: false,
+  frameOptions: 'none',
+  hstsMaxAge: 0,
+  hstsIncludeSubDomains: false,
+  contentSecurityPolicy: '',
+  referrerPolicy: '',
+})
 const DATE = 'Date: Fri, 02 Jan 2026 03:04:05 GMT\r\n'
 const PLAIN = 'Content-Type: text/plain; charset=utf-8\r\n'
 
@@ -67,12 +76,26 @@ const ANSWERS: readonly (readonly [string, (res: HttpResponse) => void, Persiste
     false,
     `HTTP/1.1 304 Not Modified\r\n${DATE}${PLAIN}ETag: "a"\r\n\r\n`,
   ],
+  [
+    'RFC 9110 §15.3.6: 205 has a length of 0',
+    (res) => res.status(205).text('x'),
+    Persistence.Default,
+    false,
+    `HTTP/1.1 205 Reset Content\r\n${DATE}${PLAIN}Content-Length: 0\r\n\r\n`,
+  ],
+  [
+    'RFC 9110 §15.3.6: 205 of bytes, to HEAD',
+    (res) => res.status(205).send(Buffer.from('x')),
+    Persistence.Close,
+    true,
+    `HTTP/1.1 205 Reset Content\r\n${DATE}Connection: close\r\nContent-Type: application/octet-stream\r\nContent-Length: 0\r\n\r\n`,
+  ],
 ]
 
 describe('the response writer writes', () => {
   for (const [rule, handler, persistence, withoutBody, expected] of ANSWERS) {
     it(rule, () => {
-      const writer = new ResponseWriter(new FakeClock())
+      const writer = new ResponseWriter(new FakeClock(), NONE)
       const response = answer(handler)
       const bytes = Buffer.from(expected, expected.includes('\xff') ? 'latin1' : 'utf8')
       writer.append(response, persistence, withoutBody)
@@ -87,7 +110,7 @@ describe('the response writer writes', () => {
   }
 
   it('bytes as they are', () => {
-    const writer = new ResponseWriter(new FakeClock())
+    const writer = new ResponseWriter(new FakeClock(), NONE)
     const body = Buffer.from([0, 255, 13, 10, 128])
     writer.append(
       answer((res) => res.send(body)),
@@ -102,7 +125,7 @@ describe('the response writer writes', () => {
 describe('Content-Length', () => {
   const characters = ['a', 'ü', '€', '\u{1f600}', '\ud800']
   it('counts bytes, also where several-byte characters carry the number over a power of ten', () => {
-    const writer = new ResponseWriter(new FakeClock())
+    const writer = new ResponseWriter(new FakeClock(), NONE)
     for (const power of [1, 10, 100, 1000, 10_000]) {
       for (const character of characters) {
         for (let units = Math.max(Math.floor(power / 4) - 3, 0); units <= power + 3; units += power > 100 ? Math.ceil(power / 30) : 1) {
@@ -120,7 +143,7 @@ describe('Content-Length', () => {
   })
 
   it('is right for each length around each power of ten', () => {
-    const writer = new ResponseWriter(new FakeClock())
+    const writer = new ResponseWriter(new FakeClock(), NONE)
     for (const length of [9, 10, 11, 99, 100, 101, 999, 1000, 1001, 9999, 10_000, 10_001]) {
       writer.cursor = 0
       writer.append(
@@ -133,7 +156,7 @@ describe('Content-Length', () => {
   })
 
   it('of HEAD is that of GET, for text of several-byte characters too', () => {
-    const writer = new ResponseWriter(new FakeClock())
+    const writer = new ResponseWriter(new FakeClock(), NONE)
     writer.append(
       answer((res) => res.text('€€€€')),
       Persistence.Default,
@@ -146,7 +169,7 @@ describe('Content-Length', () => {
 
 describe('the response writer', () => {
   it('puts one answer right behind the other', () => {
-    const writer = new ResponseWriter(new FakeClock())
+    const writer = new ResponseWriter(new FakeClock(), NONE)
     const bodies = ['a', '€'.repeat(40), '', 'z'.repeat(1000)]
     for (const body of bodies)
       writer.append(
@@ -158,7 +181,7 @@ describe('the response writer', () => {
   })
 
   it('renews the arena and keeps the part that is asked for', () => {
-    const writer = new ResponseWriter(new FakeClock())
+    const writer = new ResponseWriter(new FakeClock(), NONE)
     writer.append(
       answer((res) => res.text('kept')),
       Persistence.Default,
@@ -186,7 +209,7 @@ describe('the response writer', () => {
 
   it('says the date of the second in which it writes', () => {
     const clock = new FakeClock()
-    const writer = new ResponseWriter(clock)
+    const writer = new ResponseWriter(clock, NONE)
     const dates: (string | undefined)[] = []
     for (const milliseconds of [0, 999, 1, 86_400_000]) {
       clock.pass(milliseconds)
@@ -204,7 +227,7 @@ describe('the response writer', () => {
   })
 
   it('has room for an answer, or says that it has none', () => {
-    const writer = new ResponseWriter(new FakeClock())
+    const writer = new ResponseWriter(new FakeClock(), NONE)
     const widest = answer((res) => res.header('X', 'x'.repeat(Limits.arenaFieldBytes - 200)).text('€'.repeat(Limits.arenaBodyBytes)))
     let appended = 0
     while (writer.fits(widest)) {
@@ -219,7 +242,7 @@ describe('the response writer', () => {
   })
 
   it('has no room in its arena for what wants a buffer of its own: a long body, many fields, a long type', () => {
-    const writer = new ResponseWriter(new FakeClock())
+    const writer = new ResponseWriter(new FakeClock(), NONE)
     assert.equal(writer.fits(answer((res) => res.text('x'.repeat(Limits.arenaBodyBytes + 1)))), false)
     assert.equal(writer.fits(answer((res) => res.send(Buffer.alloc(Limits.arenaBodyBytes + 1)))), false)
     assert.equal(writer.fits(answer((res) => res.header('X', 'x'.repeat(Limits.arenaFieldBytes)).text(''))), false)
@@ -227,7 +250,7 @@ describe('the response writer', () => {
   })
 
   it('writes any number of types, more than it keeps prefixes of', () => {
-    const writer = new ResponseWriter(new FakeClock())
+    const writer = new ResponseWriter(new FakeClock(), NONE)
     for (let type = 0; type < 200; type++) {
       writer.cursor = 0
       writer.append(
@@ -237,5 +260,93 @@ describe('the response writer', () => {
       )
       assert.equal(written(writer), text('200 OK', `Content-Type: x/${type}\r\n`, 'a'))
     }
+  })
+})
+
+describe('the security fields', () => {
+  const settings = {
+    nosniff: true,
+    frameOptions: 'DENY',
+    hstsMaxAge: 60,
+    hstsIncludeSubDomains: true,
+    contentSecurityPolicy: "default-src 'self'",
+    referrerPolicy: 'no-referrer',
+  } as const
+  const nosniff = 'X-Content-Type-Options: nosniff\r\n'
+  const frame = 'X-Frame-Options: DENY\r\n'
+  const others = "Content-Security-Policy: default-src 'self'\r\nReferrer-Policy: no-referrer\r\n"
+  const hsts = 'Strict-Transport-Security: max-age=60; includeSubDomains\r\n'
+  const plain = nosniff + frame + others
+
+  /** [rule, what the handler does, by HTTPS, lines between the type and Content-Length]. */
+  const cases: readonly (readonly [string, (res: HttpResponse) => void, boolean, string])[] = [
+    ['stand on a plain answer', (res) => res.text('a'), false, plain],
+    ['RFC 6797 §7.2: by HTTPS with one more', (res) => res.text('a'), true, plain + hsts],
+    ['stand before other fields', (res) => res.header('X', 'y').text('a'), false, `${plain}X: y\r\n`],
+    [
+      'are not doubled',
+      (res) => res.header('X-FRAME-options', 'SAMEORIGIN').text('a'),
+      false,
+      `${nosniff}${others}X-FRAME-options: SAMEORIGIN\r\n`,
+    ],
+    ['go where the handler says so', (res) => res.header('X-Frame-Options', '').text('a'), false, nosniff + others],
+    ['go by HTTPS too', (res) => res.header('Strict-Transport-Security', '').text('a'), true, plain],
+    ['of HTTPS alone change nothing elsewhere', (res) => res.header('Strict-Transport-Security', '').text('a'), false, plain],
+    ["are the next answer's again", (res) => res.text('a'), false, plain],
+  ]
+
+  it('stand on each answer as the settings and the handler say, also from what is kept of the answers before', () => {
+    const writer = new ResponseWriter(new FakeClock(), new SecurityFields(settings))
+    for (const round of [1, 2]) {
+      for (const [rule, handler, isSecure, lines] of cases) {
+        writer.cursor = 0
+        const response = answer(handler)
+        response.isSecure = isSecure
+        writer.append(response, Persistence.Default, false)
+        assert.equal(written(writer), text('200 OK', PLAIN + lines, 'a'), `${rule}, round ${round}`)
+        assert.equal(writer.alone(response, Persistence.Default, false).toString(), text('200 OK', PLAIN + lines, 'a'))
+      }
+    }
+  })
+
+  for (const [status, handler] of [
+    ['204 No Content', (res: HttpResponse) => res.status(204).text('')],
+    ['304 Not Modified', (res: HttpResponse) => res.status(304).text('')],
+  ] as const) {
+    it(`stand on ${status} too`, () => {
+      const writer = new ResponseWriter(new FakeClock(), new SecurityFields(settings))
+      writer.append(answer(handler), Persistence.Default, false)
+      assert.equal(written(writer), `HTTP/1.1 ${status}\r\n${DATE}${PLAIN}${plain}\r\n`)
+    })
+  }
+
+  it('are none where the settings say so', () => {
+    const none = new SecurityFields({
+      ...settings,
+      nosniff: false,
+      frameOptions: 'none',
+      hstsMaxAge: 0,
+      contentSecurityPolicy: '',
+      referrerPolicy: '',
+    })
+    assert.deepEqual([none.plain, none.secure], ['', ''])
+    assert.equal(
+      new SecurityFields({ ...settings, hstsIncludeSubDomains: false }).secure,
+      `${plain}Strict-Transport-Security: max-age=60\r\n`,
+    )
+  })
+
+  it('have their room in the arena, however long a policy is', () => {
+    const writer = new ResponseWriter(new FakeClock(), new SecurityFields({ ...settings, contentSecurityPolicy: 'x'.repeat(2048) }))
+    const response = answer((res) => res.text('y'.repeat(1000)))
+    response.isSecure = true
+    let appended = 0
+    while (writer.fits(response)) {
+      const from = writer.cursor
+      writer.append(response, Persistence.Default, false)
+      appended++
+      assert.ok(writer.bytes.subarray(from, writer.cursor).equals(writer.alone(response, Persistence.Default, false)))
+    }
+    assert.ok(appended > 10)
   })
 })

@@ -52,7 +52,7 @@ describe('an answer', () => {
     const answer = await (await rawClient(context, npp.port)).send(get('/hello')).answer()
     assert.match(
       answer.head,
-      /^HTTP\/1\.1 200 OK\r\nDate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\nContent-Type: text\/plain; charset=utf-8\r\nContent-Length: 12$/,
+      /^HTTP\/1\.1 200 OK\r\nDate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\nContent-Type: text\/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: SAMEORIGIN\r\nContent-Length: 12$/,
     )
     assert.equal(answer.body.toString(), 'Hello World!')
   })

@@ -43,6 +43,23 @@ function bodiesOf(text: string): string[] {
 
 for (const plain of ['node', 'epoll'] as const) {
   describe(`an engine on ${plain} and TLS`, () => {
+    it('knows which client came by TLS', async (context) => {
+      const given = await localEngine(context, plain, { '/who': (req, res) => res.cookie('c', 'v').text(req.protocol) })
+      const clients = [reader(context, given.http, false), reader(context, given.https, true)] as const
+      for (let round = 1; round <= 3; round++) {
+        for (const one of clients) one.send(get('/who'))
+        await eventually('both are answered', () =>
+          clients.every((one) => bodiesOf(one.text()).length === round && /https?$/.test(one.text())),
+        )
+      }
+      const [http, https] = clients.map((one) => one.text())
+      assert.deepEqual(bodiesOf(http ?? ''), ['http', 'http', 'http'])
+      assert.doesNotMatch(http ?? '', /Strict-Transport|Secure/)
+      assert.deepEqual(bodiesOf(https ?? ''), ['https', 'https', 'https'])
+      assert.equal(https?.match(/Strict-Transport-Security: max-age=31536000\r\n/g)?.length, 3)
+      assert.equal(https?.match(/Set-Cookie: c=v; Path=\/; HttpOnly; Secure; SameSite=Lax\r\n/g)?.length, 3)
+    })
+
     it('answers on both, to each client its own', async (context) => {
       const given = await localEngine(context, plain, {
         '/now/*': (req, res) => res.text(`${lastOf(req.path)} ${'n'.repeat(300)}`),
