@@ -4,6 +4,7 @@ import type { CookieOptions } from './http/cookies.ts'
 import type { BodySource } from './http/body-stream.ts'
 import type { Method } from './http/parser.ts'
 import type { TakenConnection } from './http/taken-connection.ts'
+import type { Problem } from './http/problem.ts'
 
 /** Parameters of a path: '/hi/:name' has { name: string }, and '*' the rest of the path. */
 export type Params<P extends string> = P extends `${infer Head}/${infer Tail}`
@@ -113,6 +114,9 @@ export interface Response {
 /** Answers a request now, or when its promise is fulfilled. */
 export type Handler<S = unknown, P = unknown> = (req: Request<S, P>, res: Response) => void | PromiseLike<void>
 
+/** Answers an error now. */
+export type ErrorHandler = (problem: Problem, res: Response) => void
+
 /** A route whose whole answer a page service writes. */
 export interface Forward<K extends string = string> {
   readonly forward: K
@@ -137,6 +141,12 @@ export interface Route<S = unknown> {
   all<const P extends string>(path: P, handler: Handler<S, Params<P>> | Forward<PageName<S>>, options?: RouteOptions): void
   /** Answers what no route matches, without the body that such a request may have; without it a small page says 404. */
   notFound(handler: Handler<S>): void
+  /**
+   * Writes the page of errors of this status, 400 to 599, that npp itself answers with, also where bytes were refused that are no request. The
+   * status, Allow, Retry-After and X-Request-Id are set. It answers at once, with that status; where it does not, npp's own page goes out and
+   * the log says why. Paths without a route are notFound's where the site has one.
+   */
+  error(status: number, handler: ErrorHandler): void
 }
 
 /** What the events of a site get. */

@@ -89,7 +89,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
     this.#connections = new ConnectionTable(this.#clock, options.wheel, this)
     this.#log = options.log
     this.#access = options.config.accessLog && options.log.writesInfo ? new AccessLog(options.log, this.#clock, 'npp_app') : undefined
-    this.#errors = new ErrorAnswers(options.log, this)
+    this.#errors = new ErrorAnswers(options.log, options.router.errors)
     this.#dispatch = new Dispatch(options.router, options.caller, this.#errors, options.config.maxBodyBytes)
     this.#outbox = new Outbox(this.#clock, new SecurityFields(options.config), this.#connections, this.writeTimeoutMs)
     this.#reader = new RequestReader(options.config, this.#connections, this.#outbox, this)
@@ -274,7 +274,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
   admit(conn: Connection, parser: RequestParser, bytes: Buffer, base: number): boolean {
     const target = this.#targetOf(parser, bytes, base)
     if (target.path === undefined) {
-      this.refuse(conn, 'NPP_BAD_REQUEST', NO_PATH)
+      this.refuse(conn, 'NPP_BAD_REQUEST', NO_PATH, parser, bytes, base)
       return false
     }
     const limit = this.#dispatch.bodyLimit(parser.method, target.path)
@@ -305,7 +305,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
   handle(conn: Connection, parser: RequestParser, bytes: Buffer, base: number): void {
     const target = this.#targetOf(parser, bytes, base)
     if (target.path === undefined) {
-      this.refuse(conn, 'NPP_BAD_REQUEST', NO_PATH)
+      this.refuse(conn, 'NPP_BAD_REQUEST', NO_PATH, parser, bytes, base)
       return
     }
     const exchange = this.#begin(conn, parser, bytes, base, target)
@@ -340,13 +340,17 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
   }
 
   /** Answers a request that cannot be handled, and closes: what follows it cannot be told apart from it. */
-  refuse(conn: Connection, code: NppCode, reason: string): void {
+  refuse(conn: Connection, code: NppCode, reason: string, parser = conn.parser, bytes = conn.held, base = conn.heldStart): void {
     if (conn.discarding) {
       this.end(conn) // It was refused before, and answered.
       return
     }
-    const page = this.#errors.refusal(code, reason, this.addressOf(conn.slot, this.#connections.generationOf(conn.slot)))
-    if (this.#mayBeSecure) page.isSecure = this.#net.isSecure(conn.slot)
+    const page = new Exchange(this)
+    page.slot = conn.slot
+    page.generation = this.#connections.generationOf(conn.slot)
+    if (parser !== undefined && bytes !== undefined) page.beginRefused(parser, bytes, base)
+    this.#errors.refusal(page, code, reason)
+    if (this.#mayBeSecure) page.isSecure = isSecureClient(page)
     this.#outbox.put(conn, page, Persistence.Close)
     this.#outbox.flush(conn)
     this.end(conn)
@@ -411,7 +415,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
       bytes,
       this.#clock.now - exchange.startedAt,
       this.trustedPeers === undefined ? this.#net.peerAddress(exchange.slot) : addressOfClient(exchange),
-      status >= 500 ? exchange.id : '',
+      exchange.id,
     )
   }
 

@@ -6,6 +6,7 @@ export type {
   AppDefinition,
   CallAsync,
   CallOptions,
+  ErrorHandler,
   Forward,
   Handler,
   Params,
@@ -17,6 +18,7 @@ export type {
 export type { BodySource } from './http/body-stream.ts'
 export type { CookieOptions } from './http/cookies.ts'
 export type { TakenConnection } from './http/taken-connection.ts'
+export type { Problem } from './http/problem.ts'
 export { ServiceError } from './call/service-error.ts'
 export { NppError } from '../shared/errors.ts'
 export type { NppCode } from '../shared/errors.ts'

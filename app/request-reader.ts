@@ -21,7 +21,7 @@ export interface RequestTaker {
    */
   admit(conn: Connection, parser: RequestParser, bytes: Buffer, base: number): boolean
   /** What is no request; nothing can follow it. */
-  refuse(conn: Connection, code: NppCode, reason: string): void
+  refuse(conn: Connection, code: NppCode, reason: string, parser?: RequestParser, bytes?: Buffer, base?: number): void
   /** The connection is over. */
   end(conn: Connection): void
 }
@@ -128,7 +128,7 @@ export class RequestReader {
       }
       if (outcome === Outcome.Refused) {
         // One that was answered before its body is over already.
-        if (conn.isReading) this.#taker.refuse(conn, parser.refusal, parser.reason)
+        if (conn.isReading) this.#taker.refuse(conn, parser.refusal, parser.reason, parser, bytes, at)
         this.#returnParser(conn, parser)
         at = end
         break

@@ -1,16 +1,14 @@
-import { STATUS_CODES } from 'node:http'
 import { html, type Html } from '../../shared/html.ts'
+import type { Problem } from './problem.ts'
 
 /** A small page for people. It says what the status says and nothing of what went on inside; the id leads to the log. */
-export function errorPage(status: number, requestId: string): Html {
-  const reason = STATUS_CODES[status] ?? 'Error'
-  const reference = status >= 500 ? html`<p>Request <code>${requestId}</code></p>` : ''
+export function errorPage({ status, title, requestId }: Problem): Html {
   return html`<!doctype html>
     <html lang="en">
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width" />
-        <title>${status} ${reason}</title>
+        <title>${status} ${title}</title>
         <style>
           body {
             font:
@@ -27,8 +25,8 @@ export function errorPage(status: number, requestId: string): Html {
         </style>
       </head>
       <body>
-        <h1>${status} ${reason}</h1>
-        ${reference}
+        <h1>${status} ${title}</h1>
+        <p>Request <code>${requestId}</code></p>
       </body>
     </html> `
 }

@@ -1,4 +1,5 @@
 import type { NppError } from '../../shared/errors.ts'
+import { Limits } from '../../shared/limits.ts'
 import { AnswerState } from './answer-state.ts'
 import type { TrustedPeers } from './client.ts'
 import { METHODS, type Method, type RequestParser } from './parser.ts'
@@ -57,6 +58,8 @@ export interface Answer {
 export const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
 
 export const NO_BYTES: Buffer = Buffer.alloc(0)
+const HEAD_LINE = /^(?:\r\n)*HEAD /
+const HEAD_LINE_BYTES = 'HEAD '.length
 const NO_FIELDS = new Int32Array(0)
 const NO_TARGET: Target = { raw: '', path: '', ended: undefined }
 
@@ -135,6 +138,17 @@ export class Exchange implements Answer {
     this.clearAnswer()
   }
 
+  /** Takes up what `parser` has found of a request that begins at `bytes[base]` and was refused: perhaps not all of its fields. */
+  beginRefused(parser: RequestParser, bytes: Buffer, base: number): void {
+    this.bytes = bytes
+    this.base = base
+    this.fields = parser.fields
+    this.fieldCount = parser.fieldCount
+    // RFC 9112 §6.3: a client that has sent HEAD waits for no body, and would take one for the next answer.
+    const end = Math.min(base + Limits.leadingEmptyBytes + HEAD_LINE_BYTES, bytes.byteLength)
+    if (HEAD_LINE.test(bytes.latin1Slice(base, end))) this.method = 'HEAD'
+  }
+
   /** Forgets what the handler has set. */
   clearAnswer(): void {
     this.statusCode = 200
@@ -145,6 +159,15 @@ export class Exchange implements Answer {
     this.framing = Framing.Length
     this.ownFields = 0
     this.isWritten = false
+  }
+
+  /** Says what the other one says. */
+  takeAnswer(other: Exchange): void {
+    this.statusCode = other.statusCode
+    this.contentType = other.contentType
+    this.body = other.body
+    this.fieldLines = other.fieldLines
+    this.ownFields = other.ownFields
   }
 
   get answered(): boolean {
@@ -219,7 +242,7 @@ export class Exchange implements Answer {
     next.minorVersion = this.minorVersion
     next.keepAlive = this.keepAlive
     next.id = this.id
-    // The fields of one that was retained stay readable: the log names the client by them.
+    // The fields of one that was retained stay readable: the answer goes by what they ask for.
     next.bytes = this.bytes
     next.base = this.base
     next.fields = this.fields

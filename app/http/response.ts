@@ -130,11 +130,16 @@ export class HttpResponse {
     answer(this.#exchange, '', 'text/html; charset=utf-8')
   }
 
-  /** Forgets what the handler had set, to make room for an error page. False when the request is answered already. */
-  restart(): boolean {
-    if (this.#exchange.answered) return false
-    this.#exchange.clearAnswer()
-    return true
+  /** An answer to the same request that goes nowhere by itself: see answerAs. */
+  successor(): Exchange {
+    return this.#exchange.successor()
+  }
+
+  /** Answers with what `page` says, in place of whatever was set before. */
+  answerAs(page: Exchange): void {
+    const exchange = changeable(this.#exchange)
+    exchange.takeAnswer(page)
+    answer(exchange, '', '')
   }
 
   /** From here on the response is this one; what it was belongs to another. */

@@ -31,6 +31,13 @@ export function routeList(router: Router): RouteList {
       notFound(handler) {
         router.notFound = { handle: handler }
       },
+      error(status, handler) {
+        if (!(Number.isInteger(status) && status >= 400 && status <= 599))
+          throw new NppError('NPP_ROUTE_INVALID', `route error ${status}: errors have a status from 400 to 599`)
+        if (typeof handler !== 'function') throw new NppError('NPP_ROUTE_INVALID', `route error ${status}: its handler is not a function`)
+        if (router.errors.has(status)) throw new NppError('NPP_ROUTE_INVALID', `route error ${status}: defined already`)
+        router.errors.set(status, { handle: handler })
+      },
     },
     finish() {
       for (const [index, [path]] of forAll.entries()) {

@@ -1,6 +1,7 @@
 import findMyWay from 'find-my-way'
 import { NppError, messageOf } from '../../shared/errors.ts'
 import type { Forward, Request, Response } from '../api.ts'
+import type { ErrorTarget } from '../http/error-answers.ts'
 import { NO_PARAMS } from '../http/exchange.ts'
 import { METHODS, type Method } from '../http/parser.ts'
 
@@ -31,6 +32,8 @@ export class Router {
   #lastMatch: Match | undefined
   /** What answers a path without a route, where the site says so. */
   notFound: HandlerTarget | undefined
+  /** What answers with an error instead of npp, by status. */
+  readonly errors = new Map<number, ErrorTarget>()
 
   /** Throws NPP_ROUTE_INVALID for a path that cannot be one, and for a second route of the same path and method. */
   add(method: Method, path: string, target: RouteTarget, maxBodyBytes?: number): void {

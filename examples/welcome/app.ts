@@ -34,10 +34,9 @@ export default defineApp<typeof services>({
       res.html(welcomePage(form))
     })
 
-    // Any method. req.body is complete when the handler runs: a Buffer, empty when nothing was sent.
+    // Any method. req.body is complete when the handler runs: a Buffer, empty when nothing was sent. The bytes are a stranger's: every
+    // answer of npp says nosniff, so that no browser finds a page in what says it is none.
     route.all('/echo', (req, res) => {
-      // The bytes are a stranger's: nosniff keeps the browser from finding a page in what says it is none.
-      res.header('X-Content-Type-Options', 'nosniff')
       if (req.body.length === 0 && (req.method === 'GET' || req.method === 'HEAD')) {
         res.text('Send me something, and it comes back: curl --data-binary @file -H "Content-Type: image/png" this-address\n')
       } else {
@@ -76,6 +75,11 @@ export default defineApp<typeof services>({
       res.header('Cache-Control', 'public, max-age=3600')
       res.type('text/css; charset=utf-8').text(style)
     })
+
+    // Where npp answers with an error itself, the page can still be the site's own. The id leads to the line in the log.
+    route.error(500, (problem, res) =>
+      res.html(layout(problem.title, html`<h1>That was us</h1><p>It is noted as ${problem.requestId}.</p>`)),
+    )
 
     // Whatever no route above matches. The status is 404 already.
     route.notFound((req, res) => {

@@ -64,6 +64,11 @@ export const typed = defineApp<typeof services>({
     })
     // @ts-expect-error: a handler answers by res, not by what it returns
     route.get('/returns', () => 'text')
+    route.error(404, (problem, res) => {
+      same<string>('')(problem.requestId)
+      same<'html' | 'json'>('html')(problem.accepts)
+      res.html('')
+    })
     // @ts-expect-error: a status is a number
     route.get('/status', (req, res) => res.status('200').text(''))
   },

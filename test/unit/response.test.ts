@@ -104,12 +104,117 @@ const HEADER_FAULTS: readonly (readonly [string, (res: HttpResponse) => void])[]
   ['CR LF in a location', (res) => res.redirect('/\r\nSet-Cookie: a=b')],
   ['CR LF in a location with other characters', (res) => res.redirect('/ü\r\nSet-Cookie: a=b')],
   ['a cookie that is none', (res) => res.cookie('a b', '')],
+  ['half a character in a location', (res) => res.redirect('/\ud800')],
+  ['a cookie that browsers drop', (res) => res.cookie('a', '', { sameSite: 'None' })],
   ...[199, 100, 600, 0, -200, 200.5, Number.NaN, Infinity].map((code): [string, (res: HttpResponse) => void] => [
     `status ${code}`,
     (res) => res.status(code),
   ]),
   ...[200, 299, 400].map((code): [string, (res: HttpResponse) => void] => [`a redirect with ${code}`, (res) => res.redirect('/', code)]),
 ]
+
+const SPLITTING = 'a\r\nSet-Cookie: b=c'
+/** What has the text when it is looked at, and another when it is written. */
+const CHANGING = { length: 1, charCodeAt: () => 97, toLowerCase: () => 'x', replaceAll: () => SPLITTING, toString: () => SPLITTING }
+const NOT_TEXT: readonly unknown[] = [
+  undefined,
+  null,
+  1,
+  true,
+  Symbol('s'),
+  {},
+  ['a'],
+  [SPLITTING],
+  { toString: () => SPLITTING },
+  CHANGING,
+]
+
+/** Ways into the header, as a site in plain JavaScript has them: [name of the method, what is handed in with the thing]. */
+const WAYS: readonly (readonly [keyof HttpResponse, (thing: unknown) => readonly unknown[]])[] = [
+  ['header', (thing) => [thing, 'a']],
+  ['header', (thing) => ['X', thing]],
+  ['header', (thing) => ['Content-Type', thing]],
+  ['header', (thing) => ['Location', thing]],
+  ['header', (thing) => ['X-Frame-Options', thing]],
+  ['header', (thing) => ['Set-Cookie', thing]],
+  ['type', (thing) => [thing]],
+  ['redirect', (thing) => [thing]],
+  ['cookie', (thing) => [thing, 'a']],
+  ['cookie', (thing) => ['a', thing]],
+  ['status', (thing) => [thing === 1 ? '200' : thing]],
+]
+
+function use(res: HttpResponse, name: keyof HttpResponse, values: readonly unknown[]): unknown {
+  const method: unknown = Reflect.get(res, name)
+  assert.ok(typeof method === 'function')
+  return Reflect.apply(method, res, values)
+}
+
+describe('a response of a site in plain JavaScript refuses', () => {
+  for (const [index, [name, values]] of WAYS.entries()) {
+    it(`what is no text in ${name}, ${index}`, () => {
+      for (const thing of NOT_TEXT) {
+        const { res, exchange, answers } = respond()
+        assert.throws(() => use(res, name, values(thing)), isCode('NPP_HEADER_INVALID'))
+        assert.deepEqual([answers.length, exchange.fieldLines, exchange.contentType, exchange.statusCode], [0, '', '', 200])
+      }
+    })
+  }
+
+  for (const [name, things] of [
+    ['text', [undefined, null, 5, {}, BYTES]],
+    ['send', [undefined, null, 5, {}, 'text', [1, 2]]],
+  ] as const) {
+    it(`what has no length that could be told, in ${name}`, () => {
+      for (const thing of things) {
+        const { res, answers } = respond()
+        assert.throws(() => use(res, name, [thing]), isCode('NPP_HANDLER_FAILED'))
+        assert.equal(answers.length, 0)
+      }
+    })
+  }
+})
+
+describe('a security field', () => {
+  for (const name of [
+    'X-Frame-Options',
+    'x-content-type-options',
+    'STRICT-TRANSPORT-SECURITY',
+    'Content-Security-Policy',
+    'Referrer-Policy',
+  ]) {
+    it(`${name} of the handler takes the place of npp's`, () => {
+      const { res, exchange } = respond()
+      res.header(name, 'v').text('')
+      assert.equal(exchange.fieldLines, `${name}: v\r\n`)
+      assert.notEqual(exchange.ownFields, 0)
+    })
+  }
+
+  it('that is empty is left out, unlike other fields', () => {
+    const { res, exchange } = respond()
+    res.header('X-Frame-Options', '').header('X', '').text('')
+    assert.equal(exchange.fieldLines, 'X: \r\n')
+    assert.notEqual(exchange.ownFields, 0)
+  })
+
+  it('of another name is none', () => {
+    const { res, exchange } = respond()
+    res.header('X-Frame', 'v').header('__proto__', 'v').header('constructor', 'v').text('')
+    assert.equal(exchange.ownFields, 0)
+  })
+})
+
+describe('a cookie to a client that came by HTTPS', () => {
+  it('is Secure', () => {
+    const exchange = exchangeFor(() => undefined, true)
+    new HttpResponse(exchange).cookie('a', '1').cookie('b', '2', { secure: false }).text('')
+    assert.equal(
+      exchange.fieldLines,
+      'Set-Cookie: a=1; Path=/; HttpOnly; Secure; SameSite=Lax\r\nSet-Cookie: b=2; Path=/; HttpOnly; SameSite=Lax\r\n',
+    )
+  })
+})
 
 describe('a response refuses', () => {
   for (const [rule, handler] of HEADER_FAULTS) {
@@ -152,10 +257,10 @@ describe('a response that was answered', () => {
     })
   }
 
-  it('is not restarted', () => {
+  it('becomes no error page', () => {
     const { res, exchange } = respond()
     res.text('1')
-    assert.equal(res.restart(), false)
+    assert.throws(() => res.answerAs(res.successor()), isCode('NPP_ALREADY_ANSWERED'))
     assert.equal(exchange.body, '1')
   })
 })
@@ -170,23 +275,25 @@ describe('a response that has expired', () => {
     })
   }
 
-  it('says that it is answered, and is not restarted', () => {
+  it('says that it is answered', () => {
     const { res, exchange } = respond()
     exchange.expire(GONE)
     assert.equal(res.answered, true)
-    assert.equal(res.restart(), false)
   })
 })
 
 describe('a response', () => {
-  it('restarts with nothing of what the handler had set', () => {
-    const { res, exchange } = respond()
-    res.status(201).header('X', 'secret').type('text/css').cookie('a', 'secret').write('secret')
+  it('answers as an error page does, with nothing of what the handler had set', () => {
+    const { res, exchange, answers } = respond()
+    res.status(201).header('X', 'secret').header('X-Frame-Options', 'DENY').type('text/css').cookie('a', 'secret').write('secret')
     assert.equal(exchange.isWritten, true)
-    assert.equal(res.restart(), true)
+    const page = res.successor()
+    new HttpResponse(page).status(500).header('Y', '1').text('page')
+    res.answerAs(page)
+    assert.equal(answers.at(-1), exchange)
     assert.deepEqual(
-      [exchange.statusCode, exchange.contentType, exchange.fieldLines, exchange.body, exchange.isWritten],
-      [200, '', '', '', false],
+      [exchange.statusCode, exchange.contentType, exchange.fieldLines, exchange.ownFields, exchange.body],
+      [500, PLAIN, 'Y: 1\r\n', 0, 'page'],
     )
   })
 })

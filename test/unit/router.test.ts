@@ -182,3 +182,35 @@ describe('the list of routes that a site fills', () => {
     assert.deepEqual(given.notFound, { handle: answerNothing })
   })
 })
+
+describe('pages of errors', () => {
+  it('are kept by status', () => {
+    const given = new Router()
+    const { route } = routeList(given)
+    for (const status of [400, 404, 418, 599]) route.error(status, answerNothing)
+    assert.deepEqual(
+      [...given.errors],
+      [400, 404, 418, 599].map((status) => [status, { handle: answerNothing }]),
+    )
+  })
+
+  for (const status of [200, 302, 399, 600, 0, -500, 404.5, Number.NaN, Infinity]) {
+    it(`are refused for ${status}, which is no error`, () => {
+      assert.throws(() => routeList(new Router()).route.error(status, () => undefined), isCode('NPP_ROUTE_INVALID'))
+    })
+  }
+
+  it('are refused where there are two of a status', () => {
+    const { route } = routeList(new Router())
+    route.error(500, () => undefined)
+    assert.throws(() => route.error(500, () => undefined), isCode('NPP_ROUTE_INVALID'))
+  })
+
+  it('are refused where they are no functions', () => {
+    const { route } = routeList(new Router())
+    const error: unknown = Reflect.get(route, 'error')
+    assert.ok(typeof error === 'function')
+    for (const page of [undefined, 'page', {}])
+      assert.throws(() => void Reflect.apply(error, route, [500, page]), isCode('NPP_ROUTE_INVALID'))
+  })
+})
