@@ -113,6 +113,13 @@ export class LongAnswers {
 
   /** Resolves when all that was written before has left. Rejects with NPP_CLIENT_GONE, also where the handler was too late. */
   detach(exchange: Exchange): Promise<TakenConnection> {
+    const taken = this.#detach(exchange)
+    // A handler that does not wait for it must not end the process because a client has left.
+    taken.catch(hearNothing)
+    return taken
+  }
+
+  #detach(exchange: Exchange): Promise<TakenConnection> {
     return new Promise((resolve, reject) => {
       const gone = (): void => reject(new NppError('NPP_CLIENT_GONE', 'the connection was closed before it could be taken over'))
       const attempt = (): void => {

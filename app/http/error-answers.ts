@@ -31,8 +31,8 @@ export class ErrorAnswers {
   failed(req: HttpRequest, res: HttpResponse, error: unknown, fields: readonly (readonly [string, string])[] = []): void {
     const code = codeOf(error)
     const status = statusOf(code)
-    // A service has logged its own failure, with the stack; what is below 500 is the client's doing.
-    if (status >= 500 && code !== 'NPP_SERVICE_FAILED') {
+    // A service has logged its own failure, with the stack; what is below 500 is the client's doing, and so is that it has left.
+    if (status >= 500 && code !== 'NPP_SERVICE_FAILED' && code !== 'NPP_CLIENT_GONE') {
       this.#log.error(
         { requestId: req.id, code, method: req.method, target: req.target, error: stackOf(error) },
         `request failed: ${messageOf(error)}`,

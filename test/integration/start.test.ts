@@ -45,7 +45,7 @@ describe('npp start runs any site', () => {
     const folder = siteFolder(context, {
       'package.json': '{"type":"module"}',
       'app.js': `import { defineApp, html } from 'npp/app'
-        export default defineApp({ routes(route) { route.get('/', (req, res) => res.html(html\`<p>\${'<&>'}</p>\`)) } })`,
+        export default defineApp({ routes(route) { route.all('/', (req, res) => res.html(html\`<p>\${'<&>'}</p>\`)) } })`,
       'npp.conf': '# a site\nlogLevel = none   # quiet\n',
     })
     const instance = await startInstance(folder, {}, { args: ['--max-body-bytes', '10'] })
