@@ -64,7 +64,8 @@ export class NppParser {
     const parser = this.#parser
     const { fields, fieldCount } = parser
     const headers = []
-    for (let at = 0; at < fieldCount * 4; at += 2) headers.push(this.#bytes.latin1Slice(base + fields[at], base + fields[at + 1]))
+    const header = this.#bytes.latin1Slice(base, base + parser.headerEnd)
+    for (let at = 0; at < fieldCount * 4; at += 2) headers.push(header.slice(fields[at], fields[at + 1]))
     const target = this.#bytes.latin1Slice(base + parser.targetStart, base + parser.targetEnd)
     return { method: METHODS[parser.method], target, headers }
   }

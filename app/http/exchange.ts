@@ -246,6 +246,7 @@ export class Exchange implements Answer {
     next.bytes = this.bytes
     next.base = this.base
     next.fields = this.fields
+    next.headerEnd = this.headerEnd
     next.fieldCount = this.fieldCount
     next.isReleased = this.isReleased
     return next

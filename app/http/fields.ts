@@ -21,6 +21,16 @@ export function findField(exchange: Exchange, lowerName: string, separator: stri
   return found
 }
 
+/** All fields, name and value. One string is made of the header, and those are parts of it: one for each costs twice as much. */
+export function fieldPairs(exchange: Exchange): (readonly [string, string])[] {
+  const { bytes, base, fields, fieldCount, headerEnd } = readable(exchange)
+  const header = bytes.latin1Slice(base, base + headerEnd)
+  const pairs: (readonly [string, string])[] = []
+  for (let at = 0; at < fieldCount * 4; at += 4)
+    pairs.push([header.slice(fields[at], fields[at + 1]), header.slice(fields[at + 2], fields[at + 3])])
+  return pairs
+}
+
 /** Compares bytes: most names of this length are of other fields, and making them text costs more than all the rest. */
 function isNamed({ bytes, base }: Exchange, start: number, lowerName: string): boolean {
   for (let at = 0; at < lowerName.length; at++) {

@@ -3,7 +3,7 @@ import { NppError, messageOf } from '../../shared/errors.ts'
 import { addressOfClient, hostOfClient, isSecureClient } from './client.ts'
 import { parseCookies } from './cookies.ts'
 import type { Exchange } from './exchange.ts'
-import { findField, readFirst, readable, sliceOf } from './fields.ts'
+import { fieldPairs, findField, readFirst } from './fields.ts'
 import type { Method } from './parser.ts'
 import { decoded } from './path.ts'
 
@@ -79,10 +79,7 @@ export class HttpRequest {
   }
 
   get headers(): Iterable<readonly [string, string]> {
-    const exchange = readable(this.#exchange)
-    const pairs: (readonly [string, string])[] = []
-    for (let field = 0; field < exchange.fieldCount * 4; field += 4) pairs.push([sliceOf(exchange, field), sliceOf(exchange, field + 2)])
-    return pairs
+    return fieldPairs(this.#exchange)
   }
 
   get cookies(): ReadonlyMap<string, string> {
