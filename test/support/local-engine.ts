@@ -1,18 +1,14 @@
 import type { TestContext } from 'node:test'
-import { Caller } from '../../app/call/caller.ts'
-import { Engine } from '../../app/engine.ts'
+import type { Engine } from '../../app/engine.ts'
 import { METHODS } from '../../app/http/parser.ts'
 import { JoinedTransport } from '../../app/net/joined-transport.ts'
 import { NativeTransport } from '../../app/net/native-transport.ts'
 import { NodeTransport } from '../../app/net/node-transport.ts'
 import { openTlsTransport } from '../../app/net/tls-transport.ts'
 import { Router, type HandlerTarget } from '../../app/route/router.ts'
-import { createMemoryQueue } from '../../ipc/memory-queue.ts'
-import { createSystemClock } from '../../shared/clock.ts'
-import { loadConfig } from '../../shared/config.ts'
-import { TimerWheel } from '../../shared/timer-wheel.ts'
+import { bareEngine } from './bare-engine.ts'
 import { CERTIFICATE, KEY } from './certificate.ts'
-import { RecordedLog } from './recorded-log.ts'
+import type { RecordedLog } from './recorded-log.ts'
 
 export interface LocalEngine {
   readonly http: number
@@ -39,10 +35,6 @@ export async function localEngine(
   routes: Readonly<Record<string, HandlerTarget['handle']>>,
   { handshakeTimeout = 300, settings = {}, bodyLimits = {} }: LocalOptions = {},
 ): Promise<LocalEngine> {
-  const queue = createMemoryQueue({ name: 'queue', maxMessages: 1, messageSize: 100 }).open()
-  const clock = createSystemClock()
-  const wheel = new TimerWheel(clock)
-  const log = new RecordedLog()
   const router = new Router()
   for (const [route, handle] of Object.entries(routes)) {
     const [path = '', verb = 'GET'] = route.split(' ').toReversed()
@@ -50,20 +42,7 @@ export async function localEngine(
     if (method === undefined) throw new Error(`no method ${verb}`)
     router.add(method, path, { handle }, bodyLimits[route])
   }
-  const config = loadConfig({ siteFolder: '/nowhere', environment: { NPP_HTTPS_PORT: '0', ...settings }, flags: [] })
-  const caller = new Caller({
-    requests: queue,
-    replies: queue,
-    engine: 0,
-    epoch: 1,
-    defaultTimeoutMs: 1000,
-    maxBacklog: 0,
-    hasService: () => false,
-    clock,
-    wheel,
-    log,
-  })
-  const engine = new Engine({ config, router, caller, clock, wheel, log })
+  const { engine, log } = bareEngine(context, router, { settings: { NPP_HTTPS_PORT: '0', ...settings } })
   const options = { maxConnections: 20, maxBuffered: 1024 * 1024, refusal: Buffer.from('no') }
   const failures: string[] = []
   const transport = new JoinedTransport(
@@ -79,12 +58,7 @@ export async function localEngine(
       }),
   )
   engine.attach(transport)
-  context.after(() => {
-    transport.close()
-    caller.stop()
-    queue.close()
-    wheel.stop()
-  })
+  context.after(() => transport.close())
   const http = await transport.listen({ host: '127.0.0.1', port: 0 })
   const https = await transport.secure.listen({ host: '127.0.0.1', port: 0 })
   return { http: http.port, https: https.port, engine, transport, log, failures }

@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
-import { Caller } from '../../app/call/caller.ts'
-import { Engine } from '../../app/engine.ts'
+import type { Engine } from '../../app/engine.ts'
 import type { ListenAddress, Transport } from '../../app/net/transport.ts'
 import { Router, type HandlerTarget } from '../../app/route/router.ts'
-import { createMemoryQueue } from '../../ipc/memory-queue.ts'
-import { loadConfig } from '../../shared/config.ts'
 import { Limits } from '../../shared/limits.ts'
-import { TimerWheel } from '../../shared/timer-wheel.ts'
+import type { TimerWheel } from '../../shared/timer-wheel.ts'
+import { bareEngine } from '../support/bare-engine.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { turns } from '../support/queue-tools.ts'
-import { RecordedLog } from '../support/recorded-log.ts'
+import type { RecordedLog } from '../support/recorded-log.ts'
 
 /** The default of writeTimeout. */
 const WRITE_TIMEOUT_MS = 60_000
@@ -93,41 +91,24 @@ const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
 
 class Given {
   readonly clock = new FakeClock()
-  readonly wheel = new TimerWheel(this.clock)
-  readonly log = new RecordedLog()
+  readonly wheel: TimerWheel
+  readonly log: RecordedLog
   readonly transport = new FakeTransport()
   readonly engine: Engine
   /** Answers of '/later', in the order of their requests. */
   readonly later: (() => void)[] = []
 
   constructor(context: TestContext, environment: Readonly<Record<string, string>> = {}) {
-    const queue = createMemoryQueue({ name: 'queue', maxMessages: 1, messageSize: 100 }).open()
     const router = new Router()
     const answer: HandlerTarget = { handle: (_req, res) => res.text('hello') }
     const later: HandlerTarget = { handle: (_req, res) => void this.later.push(() => res.text('later')) }
     router.add('GET', '/', answer)
     router.add('GET', '/later', later)
-    const { clock, wheel, log } = this
-    const config = loadConfig({ siteFolder: '/nowhere', environment, flags: [] })
-    const caller = new Caller({
-      requests: queue,
-      replies: queue,
-      engine: 0,
-      epoch: 1,
-      defaultTimeoutMs: 1000,
-      maxBacklog: 0,
-      hasService: () => false,
-      clock,
-      wheel,
-      log,
-    })
-    this.engine = new Engine({ config, router, caller, clock, wheel, log })
+    const { engine, wheel, log } = bareEngine(context, router, { clock: this.clock, settings: environment })
+    this.engine = engine
+    this.wheel = wheel
+    this.log = log
     this.engine.attach(this.transport)
-    context.after(() => {
-      caller.stop()
-      queue.close()
-      wheel.stop()
-    })
   }
 
   open(slot: number): void {

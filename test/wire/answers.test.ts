@@ -6,19 +6,14 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { connect as connectSecure } from 'node:tls'
 import type { Route } from '../../app/api.ts'
-import { Caller } from '../../app/call/caller.ts'
-import { Engine } from '../../app/engine.ts'
 import { routeList } from '../../app/route/route-list.ts'
 import { Router } from '../../app/route/router.ts'
-import { createMemoryQueue } from '../../ipc/memory-queue.ts'
-import { createSystemClock } from '../../shared/clock.ts'
-import { loadConfig } from '../../shared/config.ts'
 import { Limits } from '../../shared/limits.ts'
-import { TimerWheel } from '../../shared/timer-wheel.ts'
+import { bareEngine } from '../support/bare-engine.ts'
 import { CERTIFICATE } from '../support/certificate.ts'
 import { ENGINE_TRANSPORTS } from '../support/engine-process.ts'
 import { RawClient } from '../support/raw-client.ts'
-import { RecordedLog } from '../support/recorded-log.ts'
+import type { RecordedLog } from '../support/recorded-log.ts'
 import { folder, makeTransport, type TransportKind } from '../support/transport-host.ts'
 
 interface Given {
@@ -57,42 +52,18 @@ async function given(
   more: (route: Route) => void = () => undefined,
   unix = false,
 ): Promise<Given> {
-  const queue = createMemoryQueue({ name: 'queue', maxMessages: 1, messageSize: 100 }).open()
-  const clock = createSystemClock()
-  const wheel = new TimerWheel(clock)
-  const log = new RecordedLog()
   const router = new Router()
   const list = routeList(router)
   define(list.route)
   more(list.route)
   list.finish()
-  const config = loadConfig({
-    siteFolder: '/nowhere',
-    environment: { ...(kind === 'tls' ? { NPP_HTTPS_PORT: '0' } : {}), ...settings },
-    flags: [],
-  })
-  const caller = new Caller({
-    requests: queue,
-    replies: queue,
-    engine: 0,
-    epoch: 1,
-    defaultTimeoutMs: 1000,
-    maxBacklog: 0,
-    hasService: () => false,
-    clock,
-    wheel,
-    log,
-  })
-  const engine = new Engine({ config, router, caller, clock, wheel, log })
+  const { engine, log } = bareEngine(context, router, { settings: { ...(kind === 'tls' ? { NPP_HTTPS_PORT: '0' } : {}), ...settings } })
   const transport = makeTransport(kind, engine, { maxConnections: 100 })
   engine.attach(transport)
   const sockets: Socket[] = []
   context.after(() => {
     for (const socket of sockets) socket.destroy()
     transport.close()
-    caller.stop()
-    queue.close()
-    wheel.stop()
   })
   const path = unix ? join(folder(context), 'npp.sock') : ''
   const { port } = unix ? await transport.listenUnix(path, 0o600) : await transport.listen({ host: '127.0.0.1', port: 0 })

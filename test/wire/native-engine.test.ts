@@ -1,49 +1,21 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
-import { Caller } from '../../app/call/caller.ts'
-import { Engine } from '../../app/engine.ts'
 import { NativeTransport } from '../../app/net/native-transport.ts'
 import { Router, type HandlerTarget } from '../../app/route/router.ts'
-import { createMemoryQueue } from '../../ipc/memory-queue.ts'
-import { createSystemClock } from '../../shared/clock.ts'
-import { loadConfig } from '../../shared/config.ts'
-import { TimerWheel } from '../../shared/timer-wheel.ts'
+import { bareEngine } from '../support/bare-engine.ts'
 import { eventually } from '../support/eventually.ts'
-import { RecordedLog } from '../support/recorded-log.ts'
 import { client } from '../support/transport-host.ts'
 
 type Routes = Readonly<Record<string, HandlerTarget['handle']>>
 
 /** An engine on the native transport in this process, whose memory its answers are made in; the port that it listens on. */
 async function engineWith(context: TestContext, polling: 'epoll' | 'poll' | 'select', routes: Routes): Promise<number> {
-  const queue = createMemoryQueue({ name: 'queue', maxMessages: 1, messageSize: 100 }).open()
-  const clock = createSystemClock()
-  const wheel = new TimerWheel(clock)
-  const log = new RecordedLog()
   const router = new Router()
   for (const [path, handle] of Object.entries(routes)) for (const method of ['GET', 'POST'] as const) router.add(method, path, { handle })
-  const config = loadConfig({ siteFolder: '/nowhere', environment: {}, flags: [] })
-  const caller = new Caller({
-    requests: queue,
-    replies: queue,
-    engine: 0,
-    epoch: 1,
-    defaultTimeoutMs: 1000,
-    maxBacklog: 0,
-    hasService: () => false,
-    clock,
-    wheel,
-    log,
-  })
-  const engine = new Engine({ config, router, caller, clock, wheel, log })
+  const { engine } = bareEngine(context, router)
   const transport = new NativeTransport(engine, { polling, maxConnections: 100, refusal: Buffer.from('no'), maxBuffered: 1024 * 1024 })
   engine.attach(transport)
-  context.after(() => {
-    transport.close()
-    caller.stop()
-    queue.close()
-    wheel.stop()
-  })
+  context.after(() => transport.close())
   return (await transport.listen({ host: '127.0.0.1', port: 0 })).port
 }
 
