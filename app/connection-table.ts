@@ -123,6 +123,12 @@ export class ConnectionTable implements TimerOwner {
     this.#arm(slot, milliseconds)
   }
 
+  /** True when the connection has been in its phase for longer than it may. */
+  isOverdue(slot: number): boolean {
+    this.#clock.look()
+    return this.#numbers[slot * STRIDE + DEADLINE]! <= this.#clock.now
+  }
+
   /** A timer has gone off, no later than the deadline and often earlier. */
   expired(slot: number, generation: number): void {
     const at = slot * STRIDE

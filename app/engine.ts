@@ -194,7 +194,15 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
     this.#log.error({ error: messageOf(error) }, 'accepting a connection failed')
   }
 
+  /** A process that was held up hears of its timers before its sockets: what has arrived in time meanwhile is read first. */
   deadlinePassed(slot: number): void {
+    const generation = this.#connections.generationOf(slot)
+    setImmediate(() => {
+      if (this.#connections.generationOf(slot) === generation && this.#connections.isOverdue(slot)) this.#endPhase(slot)
+    })
+  }
+
+  #endPhase(slot: number): void {
     const conn = this.#connections.take(slot)
     switch (conn.phase) {
       case Phase.Idle:

@@ -146,6 +146,22 @@ describe('the engine', () => {
     assert.deepEqual(await given.told(), ['write 0 200'])
   })
 
+  it('answers what arrived in time, though it hears of the deadline first: it was held up', async (context) => {
+    const given = new Given(context, { NPP_KEEP_ALIVE_TIMEOUT: '2', NPP_HEADER_TIMEOUT: '2' })
+    given.open(0)
+    given.open(1)
+    given.receive(1, GET.slice(0, 10))
+    given.pass(5000)
+    // The event loop comes to its sockets after its timers.
+    given.receive(0, GET)
+    given.receive(1, GET.slice(10))
+    assert.deepEqual(await given.told(), ['write 0 200', 'write 1 200'])
+    given.pass(1900)
+    assert.deepEqual(await given.told(), [])
+    given.pass(200)
+    assert.deepEqual((await given.told()).toSorted(), ['end 0', 'end 1'])
+  })
+
   it('ends an idle connection at its deadline, not before, and a used one later', async (context) => {
     const given = new Given(context, { NPP_KEEP_ALIVE_TIMEOUT: '2' })
     given.open(0)

@@ -20,6 +20,29 @@ function descriptorsOf(npp: Instance): number {
   return readdirSync(`/proc/${npp.pid}/fd`).length
 }
 
+describe('an engine that was held up', () => {
+  it('answers what has arrived meanwhile, though the deadlines have passed', async (context) => {
+    const npp = await startInstance(`${SITES}faults`, { NPP_KEEP_ALIVE_TIMEOUT: '0.5', NPP_HEADER_TIMEOUT: '0.5' })
+    context.after(async () => {
+      process.kill(npp.pid, 'SIGCONT')
+      assert.equal(await npp.stop(), 0)
+    })
+    const idle = await rawClient(context, npp.port)
+    assert.equal((await idle.send(get('/hello')).answer()).status, 200)
+    const half = await rawClient(context, npp.port)
+    half.send('GET /hello HTTP/1.1\r\n')
+    // Served in the meantime: the half has been read by then.
+    await assertHealthy(context, npp)
+    process.kill(npp.pid, 'SIGSTOP')
+    idle.send(get('/hello'))
+    half.send('Host: a\r\n\r\n')
+    await sleep(1500)
+    process.kill(npp.pid, 'SIGCONT')
+    assert.equal((await idle.answer()).status, 200)
+    assert.equal((await half.answer()).status, 200)
+  })
+})
+
 describe('with short deadlines of requests', () => {
   let npp: Instance
 
