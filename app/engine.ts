@@ -301,8 +301,11 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
     if (limit >= 0) this.#errors.failed(req, res, new NppError('NPP_BODY_TOO_LARGE', `the body is larger than ${limit} bytes`))
     else this.#dispatch.run(exchange, exchange.target.path ?? '', req, res)
     this.#exchange = new Exchange(this)
-    if (conn.exchange !== exchange) exchange.release()
-    else {
+    if (conn.exchange !== exchange) {
+      exchange.release()
+      // Until a large page has left nothing is read, so the body would be taken for requests afterwards.
+      if (conn.phase === Phase.Blocked) this.end(conn)
+    } else {
       // A page of the site's that takes its time; the body does not wait for it.
       exchange.keepAlive = false
       exchange.retain()
@@ -390,7 +393,8 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
   finish(conn: Connection, exchange: Exchange, close: boolean, bodyBytes: number): void {
     if (this.#access !== undefined) this.#logAccess(exchange, exchange.statusCode, bodyBytes)
     conn.exchange = undefined
-    if (close) {
+    // What was known when the header left may not be all: a body that nobody reads.
+    if (close || !exchange.keepAlive) {
       this.#outbox.flush(conn)
       this.end(conn)
     } else if (conn.blocked) this.#connections.enter(conn, Phase.Blocked, this.writeTimeoutMs)

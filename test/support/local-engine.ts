@@ -24,6 +24,7 @@ export interface LocalOptions {
   readonly handshakeTimeout?: number
   /** Configuration, as environment variables. */
   readonly settings?: Readonly<Record<string, string>>
+  readonly notFound?: HandlerTarget['handle']
   /** Bytes of a body, for routes that have a limit of their own. */
   readonly bodyLimits?: Readonly<Record<string, number>>
 }
@@ -33,7 +34,7 @@ export async function localEngine(
   context: TestContext,
   plain: 'node' | 'epoll' | 'poll' | 'select',
   routes: Readonly<Record<string, HandlerTarget['handle']>>,
-  { handshakeTimeout = 300, settings = {}, bodyLimits = {} }: LocalOptions = {},
+  { handshakeTimeout = 300, settings = {}, notFound, bodyLimits = {} }: LocalOptions = {},
 ): Promise<LocalEngine> {
   const router = new Router()
   for (const [route, handle] of Object.entries(routes)) {
@@ -42,6 +43,7 @@ export async function localEngine(
     if (method === undefined) throw new Error(`no method ${verb}`)
     router.add(method, path, { handle }, bodyLimits[route])
   }
+  if (notFound !== undefined) router.notFound = { handle: notFound }
   const { engine, log } = bareEngine(context, router, { settings: { NPP_HTTPS_PORT: '0', ...settings } })
   const options = { maxConnections: 20, maxBuffered: 1024 * 1024, refusal: Buffer.from('no') }
   const failures: string[] = []

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { HandlerTarget } from '../../app/route/router.ts'
 import { Limits } from '../../shared/limits.ts'
 import { ENGINE_TRANSPORTS } from '../support/engine-process.ts'
 import { eventually } from '../support/eventually.ts'
@@ -57,6 +59,31 @@ for (const kind of ENGINE_TRANSPORTS) {
         const answer = await client.send(post(path, `Content-Length: ${Limits.discardedBytes + 1}\r\n`)).answer()
         assert.deepEqual([answer.status, answer.fields.get('connection')], [status, 'close'])
         assert.equal(await client.rest(), '')
+      })
+    }
+
+    const pages: readonly (readonly [string, HandlerTarget['handle']])[] = [
+      ['large', (_req, res) => res.html('p'.repeat(12_000_000))],
+      ['streamed', (_req, res) => res.stream(['one ', 'two'])],
+      [
+        'late',
+        async (_req, res) => {
+          await sleep(20)
+          res.html('late')
+        },
+      ],
+    ]
+    for (const [way, notFound] of pages) {
+      it(`is never taken for requests, where the site's page for 404 is ${way}`, async (context) => {
+        const client = await rawClient(context, (await given(context, { notFound })).http)
+        client.socket.pause()
+        client.send(post('/none', `Content-Length: ${HELLO.length * 2}\r\n`))
+        await sleep(50)
+        client.send(HELLO)
+        client.socket.resume()
+        assert.equal((await client.answer()).status, 404)
+        client.send(HELLO)
+        assert.doesNotMatch(await client.rest(), /Hello World/)
       })
     }
 
