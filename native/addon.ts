@@ -40,10 +40,25 @@ export interface AddonNet {
   close(): void
 }
 
+export interface AddonSharedMemory {
+  readonly memory: ArrayBuffer
+  readonly descriptor: number
+  reserve(offset: number, length: number): void
+  close(): void
+}
+
+export interface AddonProcessWatch {
+  onEnd: (status: number) => void
+  wait(hold: boolean): void
+  close(): void
+}
+
 interface Addon {
   readonly Queue: new (name: string, flags: number, mode: number, maxMessages: number, messageSize: number) => AddonQueue
   unlinkQueue(name: string): boolean
   readonly Net: new (polling: number, capacity: number, refusal: Uint8Array, buffered: number) => AddonNet
+  readonly SharedMemory: new (path: string, length: number, create: boolean, reserved: number) => AddonSharedMemory
+  readonly ProcessWatch: new (pid: number) => AddonProcessWatch
 }
 
 /** Where the addon is built to; dist/native/index.js and native/build are in the same package. */

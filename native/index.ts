@@ -5,6 +5,17 @@ import { queueBytes, readQueueLimits } from './queue-limits.ts'
 export { addonPath, loadAddon } from './addon.ts'
 export { NetHandle, NetEvent, NetLayout, NetCommand, NetSent, openNet } from './net.ts'
 export type { NetCounters } from './net.ts'
+export { isProcessAlive, pollProcess, startOfProcess, watchProcess } from './process-watch.ts'
+export type { ProcessWatch, ProcessWatchOptions } from './process-watch.ts'
+export {
+  createSharedMemory,
+  openSharedMemory,
+  SHARED_MEMORY_FOLDER,
+  sharedMemoryError,
+  sharedMemoryPath,
+  unlinkSharedMemory,
+} from './shared-memory.ts'
+export type { SharedMemoryHandle } from './shared-memory.ts'
 export { queueBytes, readQueueLimits } from './queue-limits.ts'
 export type { QueueLimits } from './queue-limits.ts'
 

@@ -40,6 +40,18 @@ const ERRORS = {
   NPP_QUEUE_FAILED: { status: 500, exit: 71, summary: 'The system refused an operation on a queue.' },
   NPP_BAD_FRAME: { status: 500, exit: 70, summary: 'A message on a queue is not a frame of this version of npp.' },
 
+  // Shared memory and processes.
+  NPP_SHM_PERMISSION: { status: 500, exit: 77, summary: 'The shared memory belongs to another user or may not be opened.' },
+  NPP_SHM_MISSING: { status: 500, exit: 71, summary: 'There is no shared memory of this name.' },
+  NPP_SHM_EXISTS: { status: 500, exit: 71, summary: 'Shared memory of this name exists already.' },
+  NPP_SHM_FULL: { status: 500, exit: 71, summary: 'The system has no room left for shared memory.' },
+  NPP_SHM_INVALID: { status: 500, exit: 70, summary: 'The shared memory is not one of this version of npp.' },
+  NPP_SHM_ARGUMENT: { status: 500, exit: 70, summary: 'Shared memory was called with an argument that it cannot take.' },
+  NPP_SHM_CLOSED: { status: 500, exit: 70, summary: 'The shared memory was closed before this use.' },
+  NPP_SHM_FAILED: { status: 500, exit: 71, summary: 'The system refused an operation on shared memory.' },
+  NPP_SCOREBOARD_FULL: { status: 500, exit: 71, summary: 'The instance has as many processes as its scoreboard has slots.' },
+  NPP_PROCESS_ARGUMENT: { status: 500, exit: 70, summary: 'A process was watched with an argument that it cannot take.' },
+
   // Calls.
   NPP_CALL_INPUT: { status: 500, exit: 70, summary: 'The input or output of a call cannot be encoded.' },
   NPP_CALL_TOO_LARGE: { status: 413, exit: 70, summary: 'The input of a call does not fit into a message.' },

@@ -57,6 +57,8 @@ export const Limits = {
   messagesPerTurn: 64,
 
   // Processes.
+  /** milliseconds between two looks at whether a process has ended, where the kernel cannot tell by itself */
+  processPollMs: 100,
   /** milliseconds a new service waits for its engine before it gives up, and again after the engine went away */
   attachMs: 10_000,
   /** milliseconds between two looks for the engine while waiting for it */
