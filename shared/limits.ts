@@ -57,6 +57,14 @@ export const Limits = {
   messagesPerTurn: 64,
 
   // Processes.
+  /** processes of an instance that the scoreboard has slots for */
+  scoreboardSlots: 256,
+  /** calls that a service process may have in hand at a time */
+  callsInHand: 64,
+  /** services whose figures are kept apart; those of any more are added up in one row */
+  scoreboardServices: 128,
+  /** engine processes of an instance */
+  engines: 16,
   /** milliseconds between two looks at whether a process has ended, where the kernel cannot tell by itself */
   processPollMs: 100,
   /** milliseconds a new service waits for its engine before it gives up, and again after the engine went away */
