@@ -56,6 +56,11 @@ export const Limits = {
   /** messages a process takes from a queue in one turn of the event loop, so that sockets are served in between */
   messagesPerTurn: 64,
 
+  /** bytes of a payload above which it travels as a file in memory: below, a few messages are as fast */
+  spillBytes: 64 * 1024,
+  /** milliseconds after which a spilled payload that nobody took is an orphan: twice what a call may take by default at the most */
+  spillOrphanMs: 3_600_000,
+
   // Processes.
   /** processes of an instance that the scoreboard has slots for */
   scoreboardSlots: 256,

@@ -5,6 +5,7 @@ import { describe, test, type TestContext } from 'node:test'
 import { createScoreboard, openScoreboard, removeScoreboard, scoreboardName, type ScoreboardFile } from '../../ipc/scoreboard-file.ts'
 import { Counter, ProcessKind, scoreboardBytes, type ClaimedSlot } from '../../ipc/scoreboard.ts'
 import { PosixQueue } from '../../ipc/posix-queue.ts'
+import { sweepSpills } from '../../ipc/spill.ts'
 import { startOfProcess, watchProcess } from '../../native/index.ts'
 import { isCode } from '../support/codes.ts'
 import { eventually } from '../support/eventually.ts'
@@ -296,5 +297,14 @@ describe('a scoreboard without room', () => {
     assert.match(await noInbox.report(), /^NPP_SHM_FULL Taking /)
     const enough = startShmChild(context, ['scoreboard-limited', id, String(INBOX)], withSmallMemory(1_000_000))
     assert.equal(await enough.report(), 'claimed')
+  })
+
+  test('one that was killed before it had its name is swept', (context) => {
+    const id = uniqueInstance(context)
+    writeFileSync(pathInMemory(`${scoreboardName(id)}.${'a'.repeat(32)}`), 'half', { mode: 0o600 })
+    const file = createFor(context, id)
+    assert.equal(sweepSpills(id, 0), 1)
+    assert.deepEqual(filesOf(id), [scoreboardName(id)])
+    file.end()
   })
 })

@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createScoreboard, openScoreboard } from '../../ipc/scoreboard-file.ts'
 import { ProcessKind, ServiceFigures, type ClaimedSlot } from '../../ipc/scoreboard.ts'
 import { PosixQueue } from '../../ipc/posix-queue.ts'
+import { writeSpill } from '../../ipc/spill.ts'
 import { createSharedMemory, openSharedMemory, startOfProcess, watchProcess } from '../../native/index.ts'
 import { errnoOf, messageOf } from '../../shared/errors.ts'
 
@@ -116,6 +117,15 @@ async function main(): Promise<void> {
         report(`${errnoOf(error)} ${messageOf(error)}`)
       }
       return
+    case 'spill-limited':
+      for (let count = 0; ; count++) {
+        try {
+          writeSpill(name, [Buffer.alloc(numberAt(0)), Buffer.alloc(numberAt(0))])
+        } catch (error) {
+          report(`${count} ${errnoOf(error)} ${messageOf(error)}`)
+          return
+        }
+      }
     case 'foreign': {
       // Loads the addon while this is still root, who may read any file.
       startOfProcess(process.pid)
