@@ -4,6 +4,8 @@ import type { Clock } from '../shared/clock.ts'
 import { NppError } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
 import { PosixQueue } from './posix-queue.ts'
+import { createScoreboard, openScoreboard, removeScoreboard, type ScoreboardFile } from './scoreboard-file.ts'
+import { sweepSpills } from './spill.ts'
 
 /*
  * Who lives is told by locks on the request queue itself, which the kernel takes back when a process dies, however it dies: the engine holds
@@ -28,14 +30,19 @@ export class OwnedInstance {
   readonly id: string
   readonly requests: PosixQueue
   readonly replies: PosixQueue
-  /** Drawn anew by each engine: tells its calls from those of the engine before it. */
-  readonly epoch: number = randomInt(1, 2 ** 32)
+  readonly scoreboard: ScoreboardFile
   #ended = false
 
-  constructor(id: string, requests: PosixQueue, replies: PosixQueue) {
+  constructor(id: string, requests: PosixQueue, replies: PosixQueue, scoreboard: ScoreboardFile) {
     this.id = id
     this.requests = requests
     this.replies = replies
+    this.scoreboard = scoreboard
+  }
+
+  /** Drawn anew by each engine: tells its calls from those of the engine before it. */
+  get epoch(): number {
+    return this.scoreboard.board.epoch
   }
 
   /** Pids of the service processes that are attached. */
@@ -47,10 +54,11 @@ export class OwnedInstance {
     return this.requests.lockedIn(FIRST_SERVICE_LOCK, TO_THE_END) !== NOBODY
   }
 
-  /** Removes the queues and closes them. Names that lead to other queues by now are another engine's and stay. Ending twice does nothing. */
+  /** Removes queues and scoreboard and closes them. Names that lead to others by now are another engine's and stay. Ending twice does nothing. */
   end(): void {
     if (this.#ended) return
     this.#ended = true
+    this.scoreboard.end()
     for (const queue of [this.replies, this.requests]) {
       if (queue.isCurrent()) PosixQueue.unlink(queue.name)
       queue.close()
@@ -85,8 +93,16 @@ function tryOwn(id: string): OwnedInstance | undefined {
     }
     empty(requests)
     const replies = PosixQueue.open({ name: names.replies, create: true })
-    empty(replies)
-    return new OwnedInstance(id, requests, replies)
+    try {
+      empty(replies)
+      sweepSpills(id, 0)
+      const scoreboard = createScoreboard(id, { epoch: randomInt(1, 2 ** 32), inboxBytes: requests.messageSize })
+      return new OwnedInstance(id, requests, replies, scoreboard)
+    } catch (error) {
+      PosixQueue.unlink(names.replies)
+      replies.close()
+      throw error
+    }
   } catch (error) {
     // We hold its lock, so it is ours or a dead engine's.
     if (requests.isCurrent()) PosixQueue.unlink(names.requests)
@@ -106,22 +122,25 @@ export class AttachedInstance {
   readonly id: string
   readonly requests: PosixQueue
   readonly replies: PosixQueue
+  readonly scoreboard: ScoreboardFile
 
-  constructor(id: string, requests: PosixQueue, replies: PosixQueue) {
+  constructor(id: string, requests: PosixQueue, replies: PosixQueue, scoreboard: ScoreboardFile) {
     this.id = id
     this.requests = requests
     this.replies = replies
+    this.scoreboard = scoreboard
   }
 
-  /** False once the engine has died, or has ended and removed the queues. */
+  /** False once the engine has died, or has ended and removed queues and scoreboard, or another engine has taken the queues over. */
   isAlive(): boolean {
-    return this.requests.lockedIn(ENGINE_LOCK, ENGINE_LOCK) === ENGINE_LOCK && this.requests.isCurrent()
+    return this.requests.lockedIn(ENGINE_LOCK, ENGINE_LOCK) === ENGINE_LOCK && this.requests.isCurrent() && this.scoreboard.isCurrent()
   }
 
-  /** Lets go of the queues. */
+  /** Lets go of the queues and of the scoreboard. */
   detach(): void {
     this.requests.close()
     this.replies.close()
+    this.scoreboard.close()
   }
 }
 
@@ -129,16 +148,20 @@ export class AttachedInstance {
 export function tryAttach(id: string): AttachedInstance | undefined {
   const names = queueNames(id)
   let requests: PosixQueue | undefined
+  let scoreboard: ScoreboardFile | undefined
   try {
     requests = PosixQueue.open({ name: names.requests })
     if (requests.lockedIn(ENGINE_LOCK, ENGINE_LOCK) !== ENGINE_LOCK || !requests.lock(FIRST_SERVICE_LOCK + process.pid, true)) {
       requests.close()
       return undefined
     }
-    return new AttachedInstance(id, requests, PosixQueue.open({ name: names.replies }))
+    scoreboard = openScoreboard(id, { inboxBytes: requests.messageSize })
+    return new AttachedInstance(id, requests, PosixQueue.open({ name: names.replies }), scoreboard)
   } catch (error) {
     requests?.close()
-    if (error instanceof NppError && error.code === 'NPP_QUEUE_MISSING') return undefined
+    scoreboard?.close()
+    // The engine is about to make them, or has just removed them.
+    if (error instanceof NppError && (error.code === 'NPP_QUEUE_MISSING' || error.code === 'NPP_SHM_MISSING')) return undefined
     throw error
   }
 }
@@ -155,7 +178,7 @@ export async function attach(id: string, clock: Clock, signal: AbortSignal): Pro
   return undefined
 }
 
-/** Removes the queues of an instance whose engine is dead; does nothing while one lives. */
+/** Removes the queues and the memory of an instance whose engine is dead; does nothing while one lives. */
 export function clearStale(id: string): void {
   const names = queueNames(id)
   try {
@@ -163,6 +186,8 @@ export function clearStale(id: string): void {
     try {
       // With the engine's lock in hand no engine can start on this queue until it is gone.
       if (requests.lock(ENGINE_LOCK, true) && requests.isCurrent()) {
+        removeScoreboard(id)
+        sweepSpills(id, 0)
         PosixQueue.unlink(names.replies)
         PosixQueue.unlink(names.requests)
       }

@@ -107,12 +107,13 @@ export function discardSpill(id: string, key: string): boolean {
 
 /**
  * Removes payloads of the instance that were written `olderThanMs` ago or earlier: whoever was to take them is gone; and scoreboards that
- * never got their name. With 0, all. `now` is in milliseconds since 1970. Returns how many there were.
+ * never got their name. With 0, all. `now` is in milliseconds since 1970. Returns how many there were. Throws NppError NPP_SHM_MISSING where
+ * there is no /dev/shm, or NPP_SHM_FAILED.
  */
 export function sweepSpills(id: string, olderThanMs: number, now: number = Date.now()): number {
   const unnamed = `${scoreboardName(id)}.`
   let swept = 0
-  for (const name of readdirSync(SHARED_MEMORY_FOLDER)) {
+  for (const name of filesInMemory()) {
     const prefix = [prefixOf(id), unnamed].find((prefix) => name.startsWith(prefix))
     if (prefix === undefined || !KEY.test(name.slice(prefix.length))) continue
     const found = lstatSync(sharedMemoryPath(name), { throwIfNoEntry: false })
@@ -121,4 +122,12 @@ export function sweepSpills(id: string, olderThanMs: number, now: number = Date.
     if (unlinkSharedMemory(name)) swept++
   }
   return swept
+}
+
+function filesInMemory(): string[] {
+  try {
+    return readdirSync(SHARED_MEMORY_FOLDER)
+  } catch (error) {
+    throw sharedMemoryError(error, `Looking through ${SHARED_MEMORY_FOLDER} failed`)
+  }
 }

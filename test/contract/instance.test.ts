@@ -1,19 +1,24 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { rmSync, symlinkSync } from 'node:fs'
 import { describe, test, type TestContext } from 'node:test'
 import { clearStale, ownInstance, queueNames, tryAttach } from '../../ipc/instance.ts'
 import { PosixQueue } from '../../ipc/posix-queue.ts'
+import { scoreboardName } from '../../ipc/scoreboard-file.ts'
+import { writeSpill } from '../../ipc/spill.ts'
 import { eventually } from '../support/eventually.ts'
 import { freshInstanceId, queuesOf } from '../support/instance.ts'
+import { filesOf, pathInMemory } from '../support/shm-tools.ts'
 
-/** An id whose queues are gone after the test, whoever holds them. */
+/** An id whose queues and files are gone after the test, whoever holds them. */
 function freshId(context: TestContext): string {
   const id = freshInstanceId()
   context.after(() => {
     const { requests, replies } = queueNames(id)
     PosixQueue.unlink(requests)
     PosixQueue.unlink(replies)
+    for (const name of filesOf(id)) rmSync(pathInMemory(name))
   })
   return id
 }
@@ -72,6 +77,34 @@ describe('who owns an instance', () => {
     context.after(() => PosixQueue.unlink(queueNames(id).requests))
     await assert.rejects(ownInstance(id), { code: 'NPP_QUEUE_ARGUMENT' })
     assert.throws(() => PosixQueue.open({ name: queueNames(id).requests }), { code: 'NPP_QUEUE_MISSING' })
+  })
+
+  test('a failure at the end leaves nothing: the scoreboard cannot be made', async (context) => {
+    const id = freshId(context)
+    symlinkSync('/dev/null', pathInMemory(scoreboardName(id)))
+    await assert.rejects(ownInstance(id), { code: 'NPP_SHM_PERMISSION' })
+    assert.deepEqual(queuesOf(id), [])
+    assert.deepEqual(filesOf(id), [scoreboardName(id)], 'what somebody else put there')
+  })
+
+  test('what a dead engine left in memory is gone when the next one has begun, and its scoreboard is another', async (context) => {
+    const id = freshId(context)
+    const program = `await instance.ownInstance(id); (await import(${JSON.stringify(new URL('../../ipc/spill.js', import.meta.url).href)})).writeSpill(id, [Buffer.alloc(9)]); console.log("owned")`
+    const owner = await otherProcess(context, id, program)
+    const attached = tryAttach(id)
+    assert.ok(attached)
+    await owner.kill()
+    assert.equal(filesOf(id).length, 2)
+    const mine = await ownInstance(id)
+    assert.deepEqual(filesOf(id), [scoreboardName(id)])
+    assert.notEqual(attached.scoreboard.board.epoch, mine.epoch)
+    assert.equal(attached.isAlive(), false, 'its queues are taken over, and its scoreboard is nobody’s')
+    attached.detach()
+    const next = tryAttach(id)
+    assert.equal(next?.scoreboard.board.epoch, mine.epoch)
+    next?.detach()
+    mine.end()
+    assert.deepEqual(filesOf(id), [])
   })
 
   test('ending twice does nothing, and queues that another engine made since stay', async (context) => {
@@ -142,8 +175,11 @@ describe('clearing up after a dead engine', () => {
     const owner = await otherProcess(context, id, 'await instance.ownInstance(id); console.log("owned")')
     clearStale(id)
     assert.equal(queuesOf(id).length, 2)
+    assert.deepEqual(filesOf(id), [scoreboardName(id)])
+    writeSpill(id, [Buffer.alloc(9)])
     await owner.kill()
     clearStale(id)
     assert.deepEqual(queuesOf(id), [])
+    assert.deepEqual(filesOf(id), [])
   })
 })
