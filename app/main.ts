@@ -99,6 +99,8 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
     epoch: instance.epoch,
     defaultTimeoutMs: config.ASYNCDefTimeout * 1000,
     maxBacklog: config.maxBacklog,
+    maxBacklogBytes: config.maxBacklogBytes,
+    maxPerService: config.maxPerService,
     hasService: () => presence.isThere(),
     clock,
     wheel,

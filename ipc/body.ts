@@ -1,10 +1,20 @@
 import { Packr } from 'msgpackr'
 import { messageOf } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
-import { DecodeError, EncodeError } from './frame.ts'
+import { BodyForm, DecodeError, EncodeError } from './frame.ts'
 
-// Records off: with them a message could define structures for later ones, and a body must be readable on its own.
-const packr = new Packr({ useRecords: false, mapsAsObjects: true, largeBigIntToString: false, moreTypes: false, structuredClone: false })
+// Records off: with them a message could define structures for later ones, and a body must be readable on its own. Buffers inside are copied,
+// as the bytes they came in are those of the next message soon.
+const packr = new Packr({
+  useRecords: false,
+  mapsAsObjects: true,
+  largeBigIntToString: false,
+  moreTypes: false,
+  structuredClone: false,
+  copyBuffers: true,
+})
+
+const NO_BODY = new Uint8Array(0)
 
 /** What came out of a body. */
 export interface Decoded {
@@ -22,17 +32,45 @@ export function encodeBody(value: unknown): Buffer | EncodeError {
   }
 }
 
-/** Takes a value out of MessagePack. Total: hostile bytes give a DecodeError. */
-export function decodeBody(bytes: Uint8Array): Decoded | DecodeError {
-  const fault = skim(bytes)
+/** Takes a value out of MessagePack, which is bytes[start, end). Total: hostile bytes give a DecodeError. Nothing of it is a view of `bytes`. */
+export function decodeBody(bytes: Uint8Array, start = 0, end: number = bytes.byteLength): Decoded | DecodeError {
+  const fault = skim(bytes, start, end)
   if (fault !== undefined) return new DecodeError(fault)
+  range.start = start
+  range.end = end
   try {
-    const value: unknown = packr.unpack(bytes)
+    const value: unknown = packr.unpack(bytes, range)
     return { value }
   } catch (error) {
     return new DecodeError(messageOf(error))
   }
 }
+
+/** For the decoder; one object for all, as it is read before anything else happens. */
+const range = { start: 0, end: 0 }
+
+/** The form in which a value travels: bytes as they are, where the value is nothing but bytes. */
+export function formOf(value: unknown): BodyForm {
+  if (value === undefined) return BodyForm.None
+  if (!(value instanceof Uint8Array)) return BodyForm.Packed
+  return Buffer.isBuffer(value) ? BodyForm.Buffer : BodyForm.Bytes
+}
+
+/** The bytes in which a value travels, in the form that `formOf` tells. Those of a Uint8Array are the value's own. */
+export function bodyOf(value: unknown): Uint8Array | EncodeError {
+  if (value === undefined) return NO_BODY
+  return value instanceof Uint8Array ? value : encodeBody(value)
+}
+
+/** The value that came as bytes[start, end) in this form. Total, and nothing of it is a view of `bytes`. */
+export function readBody(form: BodyForm, bytes: Buffer, start: number, end: number): Decoded | DecodeError {
+  if (form === BodyForm.None) return NOTHING
+  if (form === BodyForm.Packed) return decodeBody(bytes, start, end)
+  const part = bytes.subarray(start, end)
+  return { value: form === BodyForm.Buffer ? Buffer.from(part) : new Uint8Array(part) }
+}
+
+const NOTHING: Decoded = { value: undefined }
 
 /** What would arrive as something else. A Promise among them: somebody forgot an await. */
 const UNSENDABLE = [Map, Set, WeakMap, WeakSet, ArrayBuffer, Error, RegExp, Promise]
@@ -81,60 +119,55 @@ type Token = (typeof Token)[keyof typeof Token]
  * Walks over MessagePack without building anything and says what is wrong with it: a length that the bytes cannot hold makes the decoder
  * allocate for it, nesting costs it stack, and extensions would let a message define code. https://github.com/msgpack/msgpack/blob/master/spec.md
  */
-function skim(bytes: Uint8Array): string | undefined {
-  const end = bytes.byteLength
-  const view = new DataView(bytes.buffer, bytes.byteOffset, end)
-  const left: number[] = [1] // items that each open array or map still wants; a map wants two a pair
-  const maps: boolean[] = [false]
-  let at = 0
-  while (left.length > 0) {
-    const top = left.length - 1
-    const wanted = left[top] ?? 0
+function skim(bytes: Uint8Array, start: number, end: number): string | undefined {
+  // Items that each open array or map still wants; a map wants two a pair.
+  let top = 0
+  LEFT[0] = 1
+  MAPS[0] = 0
+  let at = start
+  while (top >= 0) {
+    const wanted = LEFT[top]!
     if (wanted === 0) {
-      left.pop()
-      maps.pop()
+      top--
       continue
     }
-    left[top] = wanted - 1
+    LEFT[top] = wanted - 1
     if (at >= end) return 'the body ends early'
-    const lead = view.getUint8(at)
-    const sizeBytes = SIZE_BYTES[lead] ?? 0
+    const lead = bytes[at]!
+    const sizeBytes = SIZE_BYTES[lead]!
     if (at + 1 + sizeBytes > end) return 'the body ends early'
-    const size =
-      sizeBytes === 0 ? 0 : sizeBytes === 1 ? view.getUint8(at + 1) : sizeBytes === 2 ? view.getUint16(at + 1) : view.getUint32(at + 1)
-    const token = TOKENS[lead] ?? Token.Bad
-    if (maps[top] === true && wanted % 2 === 0 && token !== Token.Key) return 'a map has a key that is not a string or a number'
+    let size = 0
+    for (let index = 1; index <= sizeBytes; index++) size = size * 256 + bytes[at + index]!
+    const token = TOKENS[lead]!
+    if (MAPS[top] === 1 && wanted % 2 === 0 && token !== Token.Key) return 'a map has a key that is not a string or a number'
     const count = lead >= 0x80 && lead < 0xa0 ? lead & 0x0f : size
     at += 1 + sizeBytes
-    switch (token) {
-      case Token.Array:
-      case Token.Map: {
-        const items = token === Token.Map ? count * 2 : count
-        if (items > end - at) return 'an array or map is longer than the body'
-        if (left.length >= Limits.callDepth) return `nested deeper than ${Limits.callDepth}`
-        left.push(items)
-        maps.push(token === Token.Map)
-        break
+    if (token === Token.Array || token === Token.Map) {
+      const items = token === Token.Map ? count * 2 : count
+      if (items > end - at) return 'an array or map is longer than the body'
+      if (top + 1 >= Limits.callDepth) return `nested deeper than ${Limits.callDepth}`
+      top++
+      LEFT[top] = items
+      MAPS[top] = token === Token.Map ? 1 : 0
+    } else if (token === Token.Bad) {
+      return `a type that npp does not send: 0x${lead.toString(16)}`
+    } else {
+      const extra = EXTRA_BYTES[lead]!
+      if (extra > 0 && (lead === 0xc7 || lead >= 0xd4) && lead <= 0xd8) {
+        const type = at < end ? (bytes[at]! << 24) >> 24 : -128
+        // -1 is a timestamp and, one byte long, 0 is undefined.
+        if (type !== -1 && !(type === 0 && lead === 0xd4)) return `extension ${type} is not one that npp sends`
+        if (lead === 0xc7 && size !== 12) return 'a timestamp of a wrong length'
       }
-      case Token.Bad:
-        return `a type that npp does not send: 0x${lead.toString(16)}`
-      case Token.Key:
-      case Token.Value: {
-        const extra = EXTRA_BYTES[lead] ?? 0
-        if (extra > 0 && (lead === 0xc7 || lead >= 0xd4) && lead <= 0xd8) {
-          const type = at < end ? view.getInt8(at) : -128
-          // -1 is a timestamp and, one byte long, 0 is undefined.
-          if (type !== -1 && !(type === 0 && lead === 0xd4)) return `extension ${type} is not one that npp sends`
-          if (lead === 0xc7 && size !== 12) return 'a timestamp of a wrong length'
-        }
-        at += extra + size + (lead >= 0xa0 && lead < 0xc0 ? lead & 0x1f : 0)
-        if (at > end) return 'the body ends early'
-        break
-      }
+      at += extra + size + (lead >= 0xa0 && lead < 0xc0 ? lead & 0x1f : 0)
+      if (at > end) return 'the body ends early'
     }
   }
   return at === end ? undefined : 'bytes follow the body'
 }
+
+const LEFT = new Float64Array(Limits.callDepth)
+const MAPS = new Uint8Array(Limits.callDepth)
 
 /** Per lead byte: what it begins, how many bytes of length follow it, and how many further bytes belong to it. */
 const TOKENS = new Uint8Array(256)

@@ -52,6 +52,8 @@ export interface Config {
   readonly ASYNCSvcProcesses: number
   readonly ASYNCDefTimeout: number
   readonly maxBacklog: number
+  readonly maxBacklogBytes: number
+  readonly maxPerService: number
   readonly maxTargetBytes: number
   readonly maxHeaderBytes: number
   readonly maxHeaderFields: number
@@ -220,6 +222,17 @@ const SETTINGS: Settings = {
   },
   ASYNCDefTimeout: { ...seconds(0.001, 1800), initial: 60, about: 'Deadline of a call that names none.' },
   maxBacklog: { ...whole(0, 1_000_000, 'calls'), initial: 10_000, about: 'Calls that may wait for room in the request queue.' },
+  // Ten thousand calls of 6 KiB, and no more memory than the smallest machine can spare.
+  maxBacklogBytes: {
+    ...whole(0, 1_073_741_824, 'bytes'),
+    initial: 67_108_864,
+    about: 'Bytes of the calls that may wait for room in the request queue.',
+  },
+  maxPerService: {
+    ...whole(1, 100, 'per cent'),
+    initial: 50,
+    about: 'Share of maxBacklog and maxBacklogBytes that the calls of one service may take, so that others still get in.',
+  },
   // RFC 9110 §4.1 wants at least 8,000 octets for a target; nginx and Apache allow 8 KiB a header line, browsers send up to 2 KiB.
   maxTargetBytes: { ...whole(64, 65_536, 'bytes'), initial: 8000, about: 'Length of a request target; a longer one is answered 414.' },
   maxHeaderBytes: {
@@ -370,6 +383,8 @@ export function loadConfig(sources: ConfigSources): Config {
     ASYNCSvcProcesses: value('ASYNCSvcProcesses'),
     ASYNCDefTimeout: value('ASYNCDefTimeout'),
     maxBacklog: value('maxBacklog'),
+    maxBacklogBytes: value('maxBacklogBytes'),
+    maxPerService: value('maxPerService'),
     maxTargetBytes: value('maxTargetBytes'),
     maxHeaderBytes: value('maxHeaderBytes'),
     maxHeaderFields: value('maxHeaderFields'),

@@ -53,8 +53,15 @@ export const Limits = {
   serviceWatchMs: 250,
   /** milliseconds between two looks at the locks by which processes show that they are alive */
   presenceCheckMs: 100,
-  /** messages a process takes from a queue in one turn of the event loop, so that sockets are served in between */
-  messagesPerTurn: 64,
+  /** replies an engine takes from a queue in one turn of the event loop, so that sockets are served in between */
+  repliesPerTurn: 256,
+  /** milliseconds that the calls of one message are expected to take at the most, and after which a service gives those back that it has not
+   * begun: what the last of them waits for the others while another process may be free. Ten times what a message costs to send and to take */
+  callBatchMs: 2,
+  /** times that a call is given back; then it is run where it is, as everybody seems to be busy */
+  callReturns: 3,
+  /** milliseconds between two looks at whether calls that run were cancelled */
+  cancelLookMs: 100,
 
   /** bytes of a payload above which it travels as a file in memory: below, a few messages are as fast */
   spillBytes: 64 * 1024,

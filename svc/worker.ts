@@ -1,201 +1,336 @@
-import { decodeBody, encodeBody } from '../ipc/body.ts'
-import { DecodeError, EncodeError, FrameKind, decodeFrame, encodeFrame, frameBytes, type Frame } from '../ipc/frame.ts'
+import { BatchReader } from '../ipc/batch-reader.ts'
+import { BatchWriter } from '../ipc/batch-writer.ts'
+import type { CancelBoard } from '../ipc/cancel-board.ts'
+import { DecodeError, FrameKind } from '../ipc/frame.ts'
 import type { MessageQueue } from '../ipc/message-queue.ts'
+import { NameCache } from '../ipc/name-cache.ts'
 import type { Clock } from '../shared/clock.ts'
 import { NppError, errnoOf, messageOf, stackOf } from '../shared/errors.ts'
+import { Limits } from '../shared/limits.ts'
 import type { Log } from '../shared/log.ts'
-import { CallContext } from './call-context.ts'
 import { isThenable } from '../shared/thenable.ts'
 import { runPage } from './page-exchange.ts'
 import type { Registered, Registry } from './registry.ts'
+import { ReplyBox } from './reply-box.ts'
+import { RunningCall } from './running-call.ts'
 
 export interface WorkerOptions {
   readonly requests: MessageQueue
   readonly replies: MessageQueue
   readonly registry: Registry
+  /** Calls that may run at a time, of those that wait for something. Default: 1. */
+  readonly concurrency?: number
+  /** Where engines note calls that nobody waits for any more; without it there are none. */
+  readonly cancels?: CancelBoard
   readonly clock: Clock
   readonly log: Log
 }
 
 /** How long one turn of the event loop may take calls before signals and timers get theirs. */
 const TURN_MS = 5
-
-const NO_BODY = new Uint8Array(0)
+const MOST_MICROS = 2 ** 32 - 1
 
 /**
- * Takes calls from the request queue, runs them one at a time, and puts the replies into the reply queue. It takes no call while it runs one
- * or has a reply that the queue has no room for: so the kernel hands the next call to a process that is free.
+ * Takes messages from the request queue, runs the calls of each in order, and puts the replies into the reply queue, those of a message
+ * together. It takes no message while it has calls of the last one, while as many calls run as may, or while it has replies that the queue has
+ * no room for: so the kernel hands the next message to a process that is free. What it cannot begin in time it gives back.
  */
 export class Worker {
   readonly #options: WorkerOptions
-  readonly #incoming: Buffer
-  readonly #outgoing: Buffer
-  /** Length of the reply in `outgoing` that waits for room. */
-  #unsent = 0
-  #running: CallContext | undefined
+  readonly #concurrency: number
+  readonly #reader: BatchReader
+  readonly #box: ReplyBox
+  readonly #returned: BatchWriter
+  /** Calls that wait for something. */
+  readonly #running = new Set<RunningCall>()
+  readonly #pumpLater: () => void
+  /** The time, as it was read last. */
+  #now = 0
+  /** When the message in hand was taken, or calls of it could be begun again. */
+  #takenAt = 0
+  /** Calls that have been begun since. */
+  #begun = 0
+  /** The reader has come to a call that is neither begun nor given back. */
+  #hasCall = false
+  #returnTimer: NodeJS.Timeout | undefined
+  #cancelTimer: NodeJS.Timeout | undefined
+  #isListening = false
+  #isScheduled = false
   #stopping = false
   #abandoned = false
   #stopped: (() => void) | undefined
 
   constructor(options: WorkerOptions) {
+    const { requests, replies, log } = options
     this.#options = options
-    this.#incoming = Buffer.allocUnsafeSlow(options.requests.messageSize)
-    this.#outgoing = Buffer.allocUnsafeSlow(options.replies.messageSize)
-    options.replies.onDrain(() => this.#sendUnsent())
+    this.#concurrency = options.concurrency ?? 1
+    this.#reader = new BatchReader(Buffer.alloc(requests.messageSize), new NameCache())
+    this.#returned = new BatchWriter(requests.messageSize, process.pid)
+    this.#box = new ReplyBox(replies, log, () => this.#resume())
+    this.#pumpLater = () => {
+      this.#isScheduled = false
+      this.#box.flush()
+      this.#resume()
+    }
   }
 
   /** Begins to take calls. */
   start(): void {
-    this.#options.requests.onMessages(() => this.#take())
+    this.#listen()
   }
 
-  /** Takes no further call; resolves when the one in hand is replied to. */
+  /** Takes no further call, and gives back those that are not begun; resolves when the others are replied to. */
   stop(): Promise<void> {
     this.#stopping = true
-    this.#options.requests.onMessages(undefined)
     return new Promise((resolve) => {
       this.#stopped = resolve
+      this.#giveBackRest()
+      this.#listen()
       this.#stopWhenIdle()
     })
   }
 
-  /** Gives up the call in hand: its engine is gone. */
+  /** Gives up the calls in hand: their engine is gone. */
   abandon(): void {
     this.#stopping = true
     this.#abandoned = true
-    this.#options.requests.onMessages(undefined)
-    this.#options.replies.onDrain(undefined)
-    this.#running?.abort(new NppError('NPP_CALL_CANCELLED', 'the engine that called is gone'))
+    this.#reader.left = 0
+    this.#hasCall = false
+    this.#box.close()
+    this.#listen()
+    clearTimeout(this.#returnTimer)
+    for (const call of this.#running) call.abort(new NppError('NPP_CALL_CANCELLED', 'the engine that called is gone'))
   }
 
-  #take(): void {
-    const { requests, clock } = this.#options
-    const turnEnd = clock.monotonic() + TURN_MS
-    do {
-      const length = requests.shift(this.#incoming)
-      if (length === -1) return
-      const frame = decodeFrame(this.#incoming, length)
-      if (frame instanceof DecodeError)
-        this.#options.log.warn({ reason: frame.reason }, 'a message on the request queue is not a frame; dropped')
-      else if (frame.kind === FrameKind.Call || frame.kind === FrameKind.PageCall) this.#run(frame)
-      else this.#options.log.warn({ kind: frame.kind, sender: frame.sender }, 'a frame on the request queue is not a call; dropped')
-    } while (this.#isFree() && clock.monotonic() < turnEnd)
-  }
-
-  #isFree(): boolean {
-    return this.#running === undefined && this.#unsent === 0 && !this.#stopping
-  }
-
-  #run(frame: Frame): void {
-    const { clock, log, registry } = this.#options
-    if (clock.monotonic() >= frame.deadline) {
-      log.debug({ service: frame.name }, 'a call came after its deadline; not run')
-      return
+  #pump(): void {
+    const { clock, requests } = this.#options
+    this.#now = clock.monotonic()
+    const turnEnd = this.#now + TURN_MS
+    this.#runBatch()
+    while (this.#mayTake() && this.#now < turnEnd) {
+      const length = requests.shift(this.#reader.bytes)
+      if (length === -1) break
+      const fault = this.#reader.read(length)
+      if (fault === undefined) this.#begin()
+      else this.#options.log.warn({ reason: fault.reason }, 'a message on the request queue is not one of npp; dropped')
+      this.#runBatch()
     }
-    const service = registry.find(frame.name)
-    const wanted = frame.kind === FrameKind.PageCall ? 'page' : 'call'
-    if (service?.kind !== wanted) {
-      const known = registry.names.join(', ')
-      const reason =
-        service === undefined
-          ? `there is no service ${frame.name}; there are: ${known}`
-          : `service ${frame.name} is a ${service.kind}, not a ${wanted}: pages are reached by forward, the others by callAsync`
-      log.error({ service: frame.name }, reason)
-      this.#replyFailure(frame, 'NPP_NO_SUCH_SERVICE', reason)
-      return
-    }
-    // Copied: bytes in the input are views, and the next message overwrites the buffer.
-    const input = frame.body.byteLength === 0 ? { value: undefined } : decodeBody(Buffer.from(frame.body))
-    if (input instanceof DecodeError) {
-      log.warn({ service: frame.name, reason: input.reason }, 'the input of a call is malformed')
-      this.#replyFailure(frame, 'NPP_CALL_INPUT', `the input of ${frame.name} is malformed: ${input.reason}`)
-      return
-    }
-    this.#runService(frame, service, input.value)
-  }
-
-  #runService(frame: Frame, service: Registered, input: unknown): void {
-    const context = new CallContext(this.#options.clock, frame.deadline)
-    let result: unknown
-    try {
-      result = service.kind === 'page' ? runPage(service.page, input) : service.service.run(input, context)
-    } catch (error) {
-      this.#failed(frame, error)
-      return
-    }
-    if (!isThenable(result)) {
-      this.#reply(frame, result)
-      return
-    }
-    this.#running = context
-    this.#options.requests.onMessages(undefined)
-    Promise.resolve(result)
-      .then(
-        (value: unknown) => this.#reply(frame, value),
-        (error: unknown) => this.#failed(frame, error),
-      )
-      .finally(() => {
-        context.end()
-        this.#running = undefined
-        this.#resume()
-      })
-  }
-
-  #failed(frame: Frame, error: unknown): void {
-    this.#options.log.error(
-      { service: frame.name, call: frame.call, error: stackOf(error) },
-      `service ${frame.name} failed: ${messageOf(error)}`,
-    )
-    this.#replyFailure(frame, errnoOf(error) === '' ? 'NPP_SERVICE_FAILED' : errnoOf(error), messageOf(error))
-  }
-
-  #reply(frame: Frame, value: unknown): void {
-    const body = value === undefined ? NO_BODY : encodeBody(value)
-    if (body instanceof EncodeError) {
-      this.#options.log.error({ service: frame.name }, `the result of ${frame.name} cannot be sent: ${body.reason}`)
-      this.#replyFailure(frame, 'NPP_CALL_INPUT', `the result of ${frame.name} cannot be sent: ${body.reason}`)
-      return
-    }
-    const bytes = frameBytes('', body)
-    if (bytes > this.#outgoing.byteLength) {
-      const reason = `the result of ${frame.name} takes ${bytes} bytes; a message holds ${this.#outgoing.byteLength}`
-      this.#options.log.error({ service: frame.name }, reason)
-      this.#replyFailure(frame, 'NPP_REPLY_TOO_LARGE', reason)
-      return
-    }
-    this.#send(frame, frame.kind === FrameKind.PageCall ? FrameKind.PageReply : FrameKind.Reply, body)
-  }
-
-  #replyFailure(frame: Frame, code: string, message: string): void {
-    // A message of any length fits after this cut; an error message is for a log.
-    const body = encodeBody({ code: code.slice(0, 100), message: message.slice(0, 1000) })
-    if (!(body instanceof EncodeError)) this.#send(frame, FrameKind.Failure, body)
-  }
-
-  #send(frame: Frame, kind: FrameKind, body: Uint8Array): void {
-    if (this.#abandoned) return // The queues are closed, and nobody waits any more.
-    const { call, generation, engine, epoch, deadline } = frame
-    const length = encodeFrame(this.#outgoing, { kind, call, generation, engine, epoch, deadline, sender: process.pid, name: '', body })
-    if (length instanceof EncodeError) throw new NppError('NPP_BAD_FRAME', `a reply cannot be framed: ${length.reason}`)
-    if (this.#options.replies.push(this.#outgoing, 0, length)) return
-    this.#unsent = length
-    this.#options.requests.onMessages(undefined)
-  }
-
-  #sendUnsent(): void {
-    if (this.#unsent > 0 && !this.#options.replies.push(this.#outgoing, 0, this.#unsent)) return
-    this.#unsent = 0
-    this.#options.replies.cancelDrain()
-    this.#resume()
-  }
-
-  #resume(): void {
-    if (this.#abandoned) return
-    if (this.#isFree()) this.#options.requests.onMessages(() => this.#take())
+    this.#listen()
     this.#stopWhenIdle()
   }
 
-  #stopWhenIdle(): void {
-    if (this.#stopping && this.#running === undefined && this.#unsent === 0) this.#stopped?.()
+  /** Calls of the message in hand have the time of a batch from now on. */
+  #begin(): void {
+    this.#now = this.#options.clock.monotonic()
+    this.#takenAt = this.#now
+    this.#begun = 0
   }
+
+  /** Runs what may be run of the message in hand, and sends the replies. */
+  #runBatch(): void {
+    let firstReplyAt = -1
+    while (this.#toCall()) {
+      if (!this.#mayRun()) {
+        this.#giveBackLater()
+        break
+      }
+      this.#hasCall = false
+      const isLate = this.#stopping || (this.#begun > 0 && this.#now - this.#takenAt >= Limits.callBatchMs)
+      if (isLate && this.#giveBack()) continue
+      this.#begun++
+      this.#run()
+      if (firstReplyAt < 0) firstReplyAt = this.#now
+      else if (this.#now - firstReplyAt >= Limits.callBatchMs) {
+        this.#box.flush()
+        firstReplyAt = -1
+      }
+    }
+    this.#box.flush()
+  }
+
+  /** Brings the reader to the next call that is neither begun nor given back. */
+  #toCall(): boolean {
+    if (!this.#hasCall) this.#hasCall = this.#reader.next()
+    return this.#hasCall
+  }
+
+  #mayRun(): boolean {
+    return this.#running.size < this.#concurrency && !this.#box.isBlocked
+  }
+
+  #mayTake(): boolean {
+    return !this.#stopping && !this.#hasCall && this.#mayRun()
+  }
+
+  #listen(): void {
+    const wanted = this.#mayTake()
+    if (wanted === this.#isListening) return
+    this.#isListening = wanted
+    this.#options.requests.onMessages(wanted ? () => this.#pump() : undefined)
+  }
+
+  /** Something that was in the way is over. */
+  #resume(): void {
+    if (this.#abandoned) return
+    if (this.#hasCall && this.#mayRun()) {
+      clearTimeout(this.#returnTimer)
+      this.#returnTimer = undefined
+      this.#begin()
+      this.#pump()
+    } else {
+      this.#listen()
+      this.#stopWhenIdle()
+    }
+  }
+
+  #stopWhenIdle(): void {
+    if (this.#stopping && this.#running.size === 0 && !this.#hasCall && this.#box.isEmpty) this.#stopped?.()
+  }
+
+  // Giving back.
+
+  /** Puts the call that the reader has come to into the queue again, for another process; false when there is no room, or it has come back too often. */
+  #giveBack(): boolean {
+    const reader = this.#reader
+    const writer = this.#returned
+    if (reader.returns >= Limits.callReturns || !isCall(reader.kind)) return false
+    writer.begin(reader.engine, reader.epoch)
+    writer.returned(reader.bytes, reader.frameStart, reader.bodyEnd, reader.returns + 1)
+    const { requests } = this.#options
+    if (requests.push(writer.bytes, 0, writer.length, reader.priority)) return true
+    requests.cancelDrain()
+    return false
+  }
+
+  /** Gives back what has not been begun of the message in hand; what cannot be stays. */
+  #giveBackRest(): void {
+    while (this.#toCall() && this.#giveBack()) this.#hasCall = false
+  }
+
+  #giveBackLater(): void {
+    if (this.#returnTimer !== undefined || this.#abandoned) return
+    this.#returnTimer = setTimeout(() => {
+      this.#returnTimer = undefined
+      this.#giveBackRest()
+      this.#listen()
+      this.#stopWhenIdle()
+    }, Limits.callBatchMs)
+  }
+
+  // Running.
+
+  /** Runs the call that the reader has come to, or says why not. */
+  #run(): void {
+    const { registry, log, clock } = this.#options
+    const reader = this.#reader
+    if (!isCall(reader.kind)) {
+      log.warn({ kind: reader.kind, sender: reader.sender }, 'a frame on the request queue is not a call; dropped')
+      return
+    }
+    const name = reader.name()
+    if (this.#isGivenUp(name)) return
+    const call = new RunningCall(name, reader, clock, this.#now)
+    const service = registry.find(name)
+    const wanted = reader.kind === FrameKind.PageCall ? 'page' : 'call'
+    if (service?.kind !== wanted) {
+      const reason = this.#whyNot(name, service, wanted)
+      log.error({ service: name }, reason)
+      this.#box.failure(call, 'NPP_NO_SUCH_SERVICE', reason, 0)
+      return
+    }
+    const input = reader.body()
+    if (input instanceof DecodeError) {
+      log.warn({ service: name, reason: input.reason }, 'the input of a call is malformed')
+      this.#box.failure(call, 'NPP_CALL_INPUT', `the input of ${name} is malformed: ${input.reason}`, 0)
+      return
+    }
+    this.#runService(call, service, input.value)
+  }
+
+  /** Whether nobody waits for the call that the reader has come to: its engine has told its caller so. */
+  #isGivenUp(name: string): boolean {
+    const { call, generation, deadline } = this.#reader
+    const isLate = this.#now >= deadline
+    if (!isLate && this.#options.cancels?.isCancelled(call, generation) !== true) return false
+    this.#options.log.debug(
+      { service: name },
+      isLate ? 'a call came after its deadline; not run' : 'a call was cancelled before it was run',
+    )
+    return true
+  }
+
+  #whyNot(name: string, service: Registered | undefined, wanted: string): string {
+    return service === undefined
+      ? `there is no service ${name}; there are: ${this.#options.registry.names.join(', ')}`
+      : `service ${name} is a ${service.kind}, not a ${wanted}: pages are reached by forward, the others by callAsync`
+  }
+
+  #runService(call: RunningCall, service: Registered, input: unknown): void {
+    let result: unknown
+    try {
+      result = service.kind === 'page' ? runPage(service.page, input) : service.service.run(input, call)
+    } catch (error) {
+      this.#failed(call, error)
+      return
+    }
+    if (isThenable(result)) this.#await(call, result)
+    else this.#replied(call, result)
+  }
+
+  #await(call: RunningCall, result: PromiseLike<unknown>): void {
+    this.#running.add(call)
+    this.#watchCancels()
+    this.#now = this.#options.clock.monotonic()
+    Promise.resolve(result)
+      .then(
+        (value: unknown) => this.#replied(call, value),
+        (error: unknown) => this.#failed(call, error),
+      )
+      .finally(() => {
+        this.#running.delete(call)
+        // Those that end in the same turn are replied to together.
+        if (this.#isScheduled) return
+        this.#isScheduled = true
+        process.nextTick(this.#pumpLater)
+      })
+  }
+
+  #replied(call: RunningCall, value: unknown): void {
+    this.#box.reply(call, value, this.#ended(call))
+  }
+
+  #failed(call: RunningCall, error: unknown): void {
+    this.#options.log.error(
+      { service: call.name, call: call.call, error: stackOf(error) },
+      `service ${call.name} failed: ${messageOf(error)}`,
+    )
+    this.#box.failure(call, errnoOf(error) === '' ? 'NPP_SERVICE_FAILED' : errnoOf(error), messageOf(error), this.#ended(call))
+  }
+
+  /** Microseconds that the call has run. */
+  #ended(call: RunningCall): number {
+    call.end()
+    this.#now = this.#options.clock.monotonic()
+    return Math.min(Math.round((this.#now - call.begunAt) * 1000), MOST_MICROS)
+  }
+
+  /** While calls run, looks for those that nobody waits for any more. */
+  #watchCancels(): void {
+    const { cancels } = this.#options
+    if (cancels === undefined || this.#cancelTimer !== undefined) return
+    this.#cancelTimer = setInterval(() => {
+      for (const call of this.#running) {
+        if (cancels.isCancelled(call.call, call.generation))
+          call.abort(new NppError('NPP_CALL_CANCELLED', 'nobody waits for the result any more'))
+      }
+      if (this.#running.size > 0) return
+      clearInterval(this.#cancelTimer)
+      this.#cancelTimer = undefined
+    }, Limits.cancelLookMs)
+    this.#cancelTimer.unref()
+  }
+}
+
+function isCall(kind: FrameKind): boolean {
+  return kind === FrameKind.Call || kind === FrameKind.PageCall
 }

@@ -1,13 +1,20 @@
-import { decodeBody, encodeBody } from '../../ipc/body.ts'
-import { DecodeError, EncodeError, FrameKind, decodeFrame, encodeFrame, frameBytes, type Frame } from '../../ipc/frame.ts'
+import { BatchReader } from '../../ipc/batch-reader.ts'
+import { BatchWriter } from '../../ipc/batch-writer.ts'
+import { bodyOf, formOf } from '../../ipc/body.ts'
+import type { CancelBoard } from '../../ipc/cancel-board.ts'
+import { BATCH_HEADER_BYTES, DecodeError, EncodeError, FrameKind, callBytes } from '../../ipc/frame.ts'
 import type { MessageQueue } from '../../ipc/message-queue.ts'
+import { NameCache } from '../../ipc/name-cache.ts'
 import type { Clock } from '../../shared/clock.ts'
-import { NppError, isNppCode, type NppCode } from '../../shared/errors.ts'
+import { NppError } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
 import type { Log } from '../../shared/log.ts'
 import type { TimerWheel } from '../../shared/timer-wheel.ts'
-import { PendingCalls, type Waiter } from './pending-calls.ts'
-import { ServiceError } from './service-error.ts'
+import { Backlog } from './backlog.ts'
+import { CalledService } from './called-service.ts'
+import { failureOf } from './failure.ts'
+import { OutgoingCall, type Waiter } from './outgoing-call.ts'
+import { PendingCalls } from './pending-calls.ts'
 
 /** What a caller needs. */
 export interface CallerOptions {
@@ -18,53 +25,69 @@ export interface CallerOptions {
   /** Drawn when the engine started. */
   readonly epoch: number
   readonly defaultTimeoutMs: number
+  /** Calls that may wait for room in the queue. */
   readonly maxBacklog: number
+  /** Bytes of calls that may; without it any number. */
+  readonly maxBacklogBytes?: number
+  /** Per cent of both that the calls of one service may take; without it all. */
+  readonly maxPerService?: number
   /** Asks whether a service process is there, or about to be. */
   readonly hasService: () => boolean
+  /** Where calls are noted that were given up after they had left; without it services run them. */
+  readonly cancels?: CancelBoard
   readonly clock: Clock
   readonly wheel: TimerWheel
   readonly log: Log
 }
 
-interface Waiting {
-  readonly slot: number
-  readonly generation: number
-  readonly bytes: Buffer
+/** How a call is made; what is missing has its default. */
+export interface CallSettings {
+  readonly timeoutMs?: number
+  readonly priority?: number
+  readonly signal?: AbortSignal
 }
 
-const NO_BODY = new Uint8Array(0)
+const NO_SETTINGS: CallSettings = {}
+const MOST_PRIORITY = 31
 
-/** Failure codes that a service process may report; any other becomes NPP_SERVICE_FAILED. */
-const REPORTED: ReadonlySet<NppCode> = new Set(['NPP_NO_SUCH_SERVICE', 'NPP_REPLY_TOO_LARGE', 'NPP_CALL_INPUT', 'NPP_CALL_TIMEOUT'])
+/** Names of services that are remembered; a site that makes up names call by call is to fill no memory. */
+const MOST_SERVICES = 4096
 
 /**
- * The engine's end of callAsync: puts calls into the request queue, waits for the replies, and keeps the deadline of each. A call leaves at
- * once while the queue has room and none waits before it.
+ * The engine's end of callAsync: puts calls into the request queue, waits for the replies, and keeps the deadline of each. Calls that are made
+ * in one turn of the event loop leave at its end, together where that is good for them; what the queue has no room for waits.
  */
 export class Caller {
   /** Replies dropped because their call was gone, since the start. */
   lateReplies = 0
-  /** Messages dropped because they were not for this engine, or not frames. */
+  /** Messages dropped because they were not for this engine, or not what they should be. */
   strayMessages = 0
 
   readonly #options: CallerOptions
   readonly #pending = new PendingCalls()
-  readonly #outgoing: Buffer
-  readonly #incoming: Buffer
+  readonly #services = new Map<string, CalledService>()
+  readonly #backlog: Backlog
+  readonly #reader: BatchReader
   /** Where calls go that nobody took. */
   readonly #unclaimed: Buffer
-  #backlog: Waiting[] = []
-  #backlogHead = 0
+  readonly #flushLater: () => void
+  #isScheduled = false
   #stopped = false
   #watching = false
 
   constructor(options: CallerOptions) {
+    const { requests, replies, engine, epoch } = options
     this.#options = options
-    this.#outgoing = Buffer.allocUnsafeSlow(options.requests.messageSize)
-    this.#incoming = Buffer.allocUnsafeSlow(options.replies.messageSize)
-    this.#unclaimed = Buffer.allocUnsafeSlow(options.requests.messageSize)
-    options.replies.onMessages(() => this.#receive())
-    options.requests.onDrain(() => this.#sendWaiting())
+    this.#reader = new BatchReader(Buffer.alloc(replies.messageSize), new NameCache())
+    this.#unclaimed = Buffer.alloc(requests.messageSize)
+    const writer = new BatchWriter(requests.messageSize, process.pid)
+    this.#backlog = new Backlog({ requests, writer, engine, epoch, sent: (call) => this.#sent(call) })
+    this.#flushLater = () => {
+      this.#isScheduled = false
+      this.flush()
+    }
+    replies.onMessages(() => this.#receive())
+    requests.onDrain(() => this.#backlog.flush())
   }
 
   /** Calls that wait for their replies. */
@@ -72,22 +95,41 @@ export class Caller {
     return this.#pending.count
   }
 
-  /** Calls that wait for room in the queue. */
+  /** Calls that wait for room in the queue, or for the end of the turn. */
   get waiting(): number {
-    return this.#backlog.length - this.#backlogHead
+    return this.#backlog.waiting
+  }
+
+  /** Bytes of the calls that wait. */
+  get waitingBytes(): number {
+    return this.#backlog.waitingBytes
   }
 
   /** Calls a service and resolves with its result; see CallAsync for what it rejects with. */
-  call(name: string, input: unknown, options: { readonly timeoutMs?: number } | undefined): Promise<unknown> {
+  call(name: string, input: unknown, settings: CallSettings | undefined): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.start(FrameKind.Call, name, input, options?.timeoutMs, { replied: resolve, failed: reject })
+      this.start(FrameKind.Call, name, input, settings, { replied: resolve, failed: reject })
+    })
+  }
+
+  /** Calls a service that is to send no reply; resolves when the call is in the queue. */
+  callNoReply(name: string, input: unknown, settings: CallSettings | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiter = { replied: () => resolve(), failed: reject }
+      const refused = this.#start(FrameKind.Call, name, input, settings ?? NO_SETTINGS, waiter, false)
+      if (refused !== undefined) reject(refused)
     })
   }
 
   /** Starts a call of either kind. The waiter is told before this returns when the call cannot be made at all. */
-  start(kind: FrameKind, name: string, input: unknown, timeoutMs: number | undefined, waiter: Waiter): void {
-    const refused = this.#start(kind, name, input, timeoutMs, waiter)
+  start(kind: FrameKind, name: string, input: unknown, settings: CallSettings | undefined, waiter: Waiter): void {
+    const refused = this.#start(kind, name, input, settings ?? NO_SETTINGS, waiter, true)
     if (refused !== undefined) waiter.failed(refused)
+  }
+
+  /** Sends the calls that have been made, as far as there is room. The end of the turn does it by itself. */
+  flush(): void {
+    if (this.#backlog.waiting > 0 && !this.#backlog.isBlocked && !this.#stopped) this.#backlog.flush()
   }
 
   /** Fails all calls under way, and those to come. */
@@ -95,69 +137,141 @@ export class Caller {
     this.#stopped = true
     this.#options.replies.onMessages(undefined)
     this.#options.requests.onDrain(undefined)
-    this.#backlog = []
-    this.#backlogHead = 0
-    for (const call of this.#pending.takeAll()) {
-      this.#options.wheel.cancel(call.timer)
-      call.waiter.failed(new NppError('NPP_CALL_CANCELLED', `the call of ${call.name} was given up: the engine stops`))
-    }
+    this.#backlog.clear()
+    this.#failAll((call) => new NppError('NPP_CALL_CANCELLED', `the call of ${call.service.name} was given up: the engine stops`))
   }
 
   /** The deadline of a call has passed. */
   expired(slot: number, generation: number): void {
     const call = this.#pending.take(slot, generation)
-    call?.waiter.failed(new NppError('NPP_CALL_TIMEOUT', `service ${call.name} did not reply before the deadline of the call`))
+    if (call === undefined) return
+    const { name } = call.service
+    if (call.isWaiting) this.#backlog.remove(call)
+    this.#end(call).failed(new NppError('NPP_CALL_TIMEOUT', `service ${name} did not reply before the deadline of the call`))
   }
 
-  #start(kind: FrameKind, name: string, input: unknown, timeoutMs: number | undefined, waiter: Waiter): NppError | undefined {
-    const { requests, clock, wheel, engine, epoch, defaultTimeoutMs, maxBacklog } = this.#options
+  #start(kind: FrameKind, name: string, input: unknown, settings: CallSettings, waiter: Waiter, wantsReply: boolean): NppError | undefined {
+    const { requests, clock, wheel, defaultTimeoutMs } = this.#options
     if (this.#stopped) return new NppError('NPP_CALL_CANCELLED', `the call of ${name} was not made: the engine stops`)
-    const timeout = timeoutMs ?? defaultTimeoutMs
-    if (!(timeout > 0 && Number.isFinite(timeout)))
-      return new NppError('NPP_CALL_INPUT', `timeoutMs of the call of ${name} is ${timeout}, not a number above 0`)
+    const { priority = 0, timeoutMs = defaultTimeoutMs, signal } = settings
+    const wrong = wrongSetting(name, timeoutMs, priority)
+    if (wrong !== undefined) return wrong
+    if (signal?.aborted === true) return cancelled(name, 'was not made')
     if (!this.#options.hasService()) {
       return new NppError('NPP_NO_SERVICE', 'no service process is running: set ASYNCSvcProcesses, or start one with npx npp svc')
     }
-    const body = input === undefined ? NO_BODY : encodeBody(input)
-    if (body instanceof EncodeError) return new NppError('NPP_CALL_INPUT', `the input of ${name} cannot be sent: ${body.reason}`)
-    if (frameBytes(name, body) > requests.messageSize) {
+    const service = this.#serviceOf(name)
+    if (service.nameBytes.byteLength > Limits.serviceNameBytes)
       return new NppError(
-        'NPP_CALL_TOO_LARGE',
-        `the input of ${name} takes ${frameBytes(name, body)} bytes; a message holds ${requests.messageSize}`,
+        'NPP_CALL_INPUT',
+        `the name of a service has ${service.nameBytes.byteLength} bytes; ${Limits.serviceNameBytes} are allowed`,
       )
-    }
-    const full = this.waiting > 0
-    if (full && this.waiting >= maxBacklog)
-      return new NppError('NPP_BACKLOG_FULL', `${this.waiting} calls wait for room in the queue; maxBacklog allows no more`)
-    const call = { name, waiter, timer: 0 }
-    const slot = this.#pending.add(call)
-    const generation = this.#pending.generationOf(slot)
-    const length = encodeFrame(this.#outgoing, {
+    const body = bodyOf(input)
+    if (body instanceof EncodeError) return new NppError('NPP_CALL_INPUT', `the input of ${name} cannot be sent: ${body.reason}`)
+    const bytes = callBytes(service.nameBytes.byteLength, body.byteLength)
+    if (bytes > requests.messageSize)
+      return new NppError('NPP_CALL_TOO_LARGE', `the input of ${name} takes ${bytes} bytes; a message holds ${requests.messageSize}`)
+    const now = clock.monotonic()
+    // What the site hands in as bytes it may change after it has called.
+    const own = body === input ? new Uint8Array(body) : body
+    const call = new OutgoingCall(
       kind,
-      engine,
-      call: slot,
-      generation,
-      epoch,
-      sender: process.pid,
-      deadline: clock.monotonic() + timeout,
-      name,
-      body,
-    })
-    if (length instanceof EncodeError) {
-      this.#pending.take(slot, generation)
-      return new NppError('NPP_CALL_INPUT', `the call of ${name} cannot be sent: ${length.reason}`)
+      service,
+      waiter,
+      wantsReply,
+      priority,
+      now,
+      now + timeoutMs,
+      formOf(input),
+      own,
+      bytes - BATCH_HEADER_BYTES,
+    )
+    this.#pending.add(call)
+    this.#backlog.add(call)
+    const refused = this.#admit(call)
+    if (refused !== undefined) {
+      this.#backlog.remove(call)
+      this.#pending.take(call.call, call.generation)
+      return refused
     }
-    if (full || !requests.push(this.#outgoing, 0, length)) {
-      if (maxBacklog === 0) {
-        requests.cancelDrain()
-        this.#pending.take(slot, generation)
-        return new NppError('NPP_BACKLOG_FULL', 'the request queue is full and maxBacklog is 0')
-      }
-      this.#backlog.push({ slot, generation, bytes: Buffer.from(this.#outgoing.subarray(0, length)) })
-    }
-    call.timer = wheel.arm(timeout, this, slot, generation)
+    // One that wants no reply may have left for good.
+    if (!wantsReply && !call.isWaiting) return undefined
+    call.timer = wheel.arm(timeoutMs, this, call.call, call.generation)
+    if (signal !== undefined) this.#watchSignal(call, signal)
     this.#watchServices()
     return undefined
+  }
+
+  /** Sees that the call leaves, or may wait. */
+  #admit(call: OutgoingCall): NppError | undefined {
+    const backlog = this.#backlog
+    if (!backlog.isBlocked) {
+      // A message is full: why wait.
+      if (backlog.waitingBytes + BATCH_HEADER_BYTES >= this.#options.requests.messageSize || this.#tooMuch(call) !== '') backlog.flush()
+      if (!backlog.isBlocked) this.#flushSoon()
+    }
+    if (!backlog.isBlocked || !call.isWaiting) return undefined
+    const reason = this.#tooMuch(call)
+    return reason === '' ? undefined : new NppError('NPP_BACKLOG_FULL', reason)
+  }
+
+  /** '' or which bound of the backlog the call breaks. */
+  #tooMuch({ service }: OutgoingCall): string {
+    const { waiting, waitingBytes } = this.#backlog
+    const { maxBacklog, maxBacklogBytes = Infinity, maxPerService = 100 } = this.#options
+    if (waiting > maxBacklog) return `${waiting - 1} calls wait for room in the queue; maxBacklog allows no more`
+    if (waitingBytes > maxBacklogBytes)
+      return `calls of ${waitingBytes} bytes would wait for room in the queue; maxBacklogBytes allows ${maxBacklogBytes}`
+    if (service.waiting === 1) return ''
+    if (service.waiting * 100 > maxBacklog * maxPerService || service.waitingBytes * 100 > maxBacklogBytes * maxPerService)
+      return `${service.waiting - 1} calls of ${service.name} wait for room in the queue; maxPerService allows one service no more`
+    return ''
+  }
+
+  #flushSoon(): void {
+    if (this.#isScheduled || this.#backlog.waiting === 0) return
+    this.#isScheduled = true
+    process.nextTick(this.#flushLater)
+  }
+
+  #serviceOf(name: string): CalledService {
+    const known = this.#services.get(name)
+    if (known !== undefined) return known
+    const service = new CalledService(name)
+    if (this.#services.size >= MOST_SERVICES) this.#services.clear()
+    this.#services.set(name, service)
+    return service
+  }
+
+  #sent(call: OutgoingCall): void {
+    if (call.wantsReply) return
+    this.#pending.take(call.call, call.generation)
+    this.#end(call).replied(undefined)
+  }
+
+  /** Ends what watches over the call, and returns who is to be told. */
+  #end(call: OutgoingCall): Waiter {
+    this.#options.wheel.cancel(call.timer)
+    call.unwatch?.()
+    return call.waiter
+  }
+
+  #watchSignal(call: OutgoingCall, signal: AbortSignal): void {
+    const abort = (): void => this.#cancel(call)
+    signal.addEventListener('abort', abort, { once: true })
+    call.unwatch = () => signal.removeEventListener('abort', abort)
+  }
+
+  /** Nobody wants the answer any more. A call that has left is noted for whoever has it, and its reply finds nothing. */
+  #cancel(call: OutgoingCall): void {
+    if (this.#pending.take(call.call, call.generation) === undefined) return
+    if (call.isWaiting) this.#backlog.remove(call)
+    else this.#options.cancels?.cancel(call.call, call.generation)
+    this.#end(call).failed(cancelled(call.service.name, 'was given up'))
+  }
+
+  #failAll(errorOf: (call: OutgoingCall) => NppError): void {
+    for (const call of this.#pending.takeAll()) this.#end(call).failed(errorOf(call))
   }
 
   /** While calls wait, looks whether anybody is left to answer them: without services they fail soon, not at their deadlines. */
@@ -176,77 +290,47 @@ export class Caller {
     }
     // What lies in the queue is taken out, so that a service that comes later does not run what has been answered with a failure.
     while (this.#options.requests.shift(this.#unclaimed) !== -1) continue
-    this.#backlog = []
-    this.#backlogHead = 0
+    this.#backlog.clear()
     this.#options.requests.cancelDrain()
-    for (const call of this.#pending.takeAll()) {
-      this.#options.wheel.cancel(call.timer)
-      call.waiter.failed(new NppError('NPP_NO_SERVICE', `no service process is left to answer the call of ${call.name}`))
-    }
-  }
-
-  #sendWaiting(): void {
-    const { requests } = this.#options
-    while (this.#backlogHead < this.#backlog.length) {
-      const next = this.#backlog[this.#backlogHead]
-      // A call that was given up while it waited is not sent: nobody wants the answer.
-      if (next !== undefined && this.#pending.find(next.slot, next.generation) !== undefined && !requests.push(next.bytes)) {
-        this.#compactBacklog()
-        return
-      }
-      this.#backlogHead++
-    }
-    this.#backlog = []
-    this.#backlogHead = 0
-    requests.cancelDrain()
-  }
-
-  #compactBacklog(): void {
-    if (this.#backlogHead < 1024 || this.#backlogHead * 2 < this.#backlog.length) return
-    this.#backlog = this.#backlog.slice(this.#backlogHead)
-    this.#backlogHead = 0
+    this.#failAll((call) => new NppError('NPP_NO_SERVICE', `no service process is left to answer the call of ${call.service.name}`))
   }
 
   #receive(): void {
-    const { replies } = this.#options
-    for (let taken = 0; taken < Limits.messagesPerTurn && !this.#stopped; taken++) {
-      const length = replies.shift(this.#incoming)
+    const { replies, engine, epoch } = this.#options
+    const reader = this.#reader
+    for (let taken = 0; taken < Limits.repliesPerTurn && !this.#stopped;) {
+      const length = replies.shift(reader.bytes)
       if (length === -1) return
-      const frame = decodeFrame(this.#incoming, length)
-      if (frame instanceof DecodeError) this.#drop({ reason: frame.reason }, 'a message on the reply queue is not a frame')
-      else this.#deliver(frame)
+      const fault = reader.read(length)
+      taken += Math.max(reader.left, 1)
+      if (fault !== undefined) this.#drop({ reason: fault.reason }, 'a message on the reply queue is not one of npp')
+      else if (reader.engine !== engine || reader.epoch !== epoch)
+        this.#drop({ sender: reader.sender }, 'a reply is for another engine process')
+      else while (reader.next() && !this.#stopped) this.#deliver(reader)
     }
   }
 
-  #deliver(frame: Frame): void {
-    const { engine, epoch, wheel } = this.#options
-    if (frame.engine !== engine || frame.epoch !== epoch) {
-      this.#drop({ sender: frame.sender }, 'a reply is for another engine process')
+  #deliver(reader: BatchReader): void {
+    const { kind } = reader
+    if (kind !== FrameKind.Reply && kind !== FrameKind.PageReply && kind !== FrameKind.Failure) {
+      this.#drop({ sender: reader.sender, kind }, 'a frame on the reply queue is not a reply')
       return
     }
-    const isReply = frame.kind === FrameKind.Reply || frame.kind === FrameKind.PageReply || frame.kind === FrameKind.Failure
-    if (!isReply) {
-      this.#drop({ sender: frame.sender, kind: frame.kind }, 'a frame on the reply queue is not a reply')
-      return
-    }
-    const call = this.#pending.take(frame.call, frame.generation)
+    const call = this.#pending.take(reader.call, reader.generation)
     if (call === undefined) {
       this.lateReplies++
-      this.#options.log.debug({ sender: frame.sender }, 'a reply came after its call was given up; dropped')
+      this.#options.log.debug({ sender: reader.sender }, 'a reply came after its call was given up; dropped')
       return
     }
-    wheel.cancel(call.timer)
-    if (frame.body.byteLength === 0 && frame.kind !== FrameKind.Failure) {
-      call.waiter.replied(undefined)
-      return
-    }
-    // The body is decoded here, before the next message overwrites the buffer; bytes inside it must not be views of it.
-    const decoded = decodeBody(Buffer.from(frame.body))
+    const { service } = call
+    service.ran(reader.runMicros)
+    const waiter = this.#end(call)
+    const decoded = reader.body()
     if (decoded instanceof DecodeError) {
-      this.#drop({ sender: frame.sender, reason: decoded.reason }, 'the body of a reply is malformed')
-      call.waiter.failed(new NppError('NPP_SERVICE_FAILED', `the reply of ${call.name} is malformed: ${decoded.reason}`))
-    } else if (frame.kind === FrameKind.Failure) call.waiter.failed(failureOf(call.name, decoded.value))
-    else call.waiter.replied(decoded.value)
+      this.#drop({ sender: reader.sender, reason: decoded.reason }, 'the body of a reply is malformed')
+      waiter.failed(new NppError('NPP_SERVICE_FAILED', `the reply of ${service.name} is malformed: ${decoded.reason}`))
+    } else if (kind === FrameKind.Failure) waiter.failed(failureOf(service.name, decoded.value))
+    else waiter.replied(decoded.value)
   }
 
   #drop(fields: object, message: string): void {
@@ -255,11 +339,14 @@ export class Caller {
   }
 }
 
-/** The error that a Failure frame stands for. */
-function failureOf(name: string, value: unknown): NppError {
-  const code = typeof value === 'object' && value !== null && 'code' in value && typeof value.code === 'string' ? value.code : ''
-  const message =
-    typeof value === 'object' && value !== null && 'message' in value && typeof value.message === 'string' ? value.message : ''
-  if (isNppCode(code) && REPORTED.has(code)) return new NppError(code, message)
-  return new ServiceError(name, code, message)
+function wrongSetting(name: string, timeoutMs: number, priority: number): NppError | undefined {
+  if (!(timeoutMs > 0 && Number.isFinite(timeoutMs)))
+    return new NppError('NPP_CALL_INPUT', `timeoutMs of the call of ${name} is ${timeoutMs}, not a number above 0`)
+  if (!(Number.isInteger(priority) && priority >= 0 && priority <= MOST_PRIORITY))
+    return new NppError('NPP_CALL_INPUT', `priority of the call of ${name} is ${priority}, not a whole number from 0 to ${MOST_PRIORITY}`)
+  return undefined
+}
+
+function cancelled(name: string, what: string): NppError {
+  return new NppError('NPP_CALL_CANCELLED', `the call of ${name} ${what}: its signal is aborted`)
 }

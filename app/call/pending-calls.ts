@@ -1,18 +1,4 @@
-import type { NppError } from '../../shared/errors.ts'
-import type { TimerId } from '../../shared/timer-wheel.ts'
-
-/** Who waits for a call. Exactly one of the two is told, once. */
-export interface Waiter {
-  replied(value: unknown): void
-  failed(error: NppError): void
-}
-
-/** A call under way. */
-export interface PendingCall {
-  readonly name: string
-  readonly waiter: Waiter
-  timer: TimerId
-}
+import type { OutgoingCall } from './outgoing-call.ts'
 
 const GENERATION_LIMIT = 2 ** 32
 
@@ -21,7 +7,7 @@ const GENERATION_LIMIT = 2 ** 32
  * another call has an old generation and finds nothing.
  */
 export class PendingCalls {
-  readonly #calls: (PendingCall | undefined)[] = []
+  readonly #calls: (OutgoingCall | undefined)[] = []
   readonly #generations: number[] = []
   readonly #free: number[] = []
 
@@ -29,25 +15,21 @@ export class PendingCalls {
     return this.#calls.length - this.#free.length
   }
 
-  /** Puts the call into a free slot and returns the slot. */
-  add(call: PendingCall): number {
+  /** Puts the call into a free slot, and tells it which. */
+  add(call: OutgoingCall): void {
     const slot = this.#free.pop() ?? this.#calls.length
     this.#calls[slot] = call
-    this.#generations[slot] ??= 1
-    return slot
-  }
-
-  generationOf(slot: number): number {
-    return this.#generations[slot] ?? 0
+    call.call = slot
+    call.generation = this.#generations[slot] ??= 1
   }
 
   /** The call in the slot, when it still is the one of that generation. */
-  find(slot: number, generation: number): PendingCall | undefined {
+  find(slot: number, generation: number): OutgoingCall | undefined {
     return this.#generations[slot] === generation ? this.#calls[slot] : undefined
   }
 
   /** Takes the call out; undefined when it is gone, and whatever came for it is to be dropped. */
-  take(slot: number, generation: number): PendingCall | undefined {
+  take(slot: number, generation: number): OutgoingCall | undefined {
     const call = this.find(slot, generation)
     if (call === undefined) return undefined
     this.#calls[slot] = undefined
@@ -57,10 +39,10 @@ export class PendingCalls {
   }
 
   /** Takes all calls out. */
-  takeAll(): PendingCall[] {
-    return this.#calls.flatMap((call, slot) => {
+  takeAll(): OutgoingCall[] {
+    return this.#calls.flatMap((call) => {
       if (call === undefined) return []
-      this.take(slot, this.generationOf(slot))
+      this.take(call.call, call.generation)
       return [call]
     })
   }

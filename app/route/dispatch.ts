@@ -103,7 +103,7 @@ export class Dispatch {
   }
 
   #forward(req: HttpRequest, res: HttpResponse, target: Forward): void {
-    this.#caller.start(FrameKind.PageCall, target.forward, forwardedRequest(req), target.options.timeoutMs, {
+    this.#caller.start(FrameKind.PageCall, target.forward, forwardedRequest(req), target.options, {
       replied: (value) => this.#complete(req, res, () => answerForwarded(target.forward, value, res)),
       failed: (error) => this.#result.failed(req, res, error),
     })

@@ -1,136 +1,29 @@
 import assert from 'node:assert/strict'
-import { describe, it, type TestContext } from 'node:test'
-import { Caller } from '../../app/call/caller.ts'
+import { describe, it } from 'node:test'
 import { ServiceError } from '../../app/call/service-error.ts'
-import { decodeBody, encodeBody } from '../../ipc/body.ts'
-import { DecodeError, EncodeError, FrameKind, decodeFrame, encodeFrame, type Frame } from '../../ipc/frame.ts'
-import { createMemoryQueue } from '../../ipc/memory-queue.ts'
-import type { MessageQueue } from '../../ipc/message-queue.ts'
-import { NppError, type NppCode } from '../../shared/errors.ts'
+import { BodyForm, FrameKind } from '../../ipc/frame.ts'
+import type { NppCode } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
-import { TimerWheel } from '../../shared/timer-wheel.ts'
 import { isCode } from '../support/codes.ts'
-import { FakeClock } from '../support/fake-clock.ts'
+import { valueOf, type Frame } from '../support/frames.ts'
+import { DEFAULT_TIMEOUT, ENGINE, EPOCH, GivenCaller, MESSAGE, failure } from '../support/given-caller.ts'
 import { turns } from '../support/queue-tools.ts'
-import { RecordedLog } from '../support/recorded-log.ts'
-
-const ENGINE = 2
-const EPOCH = 77
-const DEFAULT_TIMEOUT = 5000
-const MESSAGE = 512
-
-interface Setup {
-  readonly depth?: number
-  readonly maxBacklog?: number
-}
-
-/** A caller with queues in memory, the test at their other ends in place of the services. */
-class Given {
-  readonly clock = new FakeClock()
-  readonly wheel = new TimerWheel(this.clock)
-  readonly log = new RecordedLog()
-  readonly requests: MessageQueue
-  readonly replies: MessageQueue
-  readonly caller: Caller
-  hasService = true
-  readonly #into = Buffer.alloc(MESSAGE)
-
-  constructor(context: TestContext, { depth = 10, maxBacklog = 100 }: Setup = {}) {
-    const requests = createMemoryQueue({ name: 'requests', maxMessages: depth, messageSize: MESSAGE })
-    const replies = createMemoryQueue({ name: 'replies', maxMessages: 1000, messageSize: MESSAGE })
-    this.requests = requests.open()
-    this.replies = replies.open()
-    const [callerRequests, callerReplies] = [requests.open(), replies.open()]
-    this.caller = new Caller({
-      requests: callerRequests,
-      replies: callerReplies,
-      engine: ENGINE,
-      epoch: EPOCH,
-      defaultTimeoutMs: DEFAULT_TIMEOUT,
-      maxBacklog,
-      hasService: () => this.hasService,
-      clock: this.clock,
-      wheel: this.wheel,
-      log: this.log,
-    })
-    context.after(() => {
-      this.caller.stop()
-      this.wheel.stop()
-      for (const queue of [this.requests, this.replies, callerRequests, callerReplies]) queue.close()
-    })
-  }
-
-  /** Calls; what comes of it is kept, so that no rejection is unheard of. */
-  call(name: string, input?: unknown, timeoutMs?: number): Call {
-    return new Call(this.caller.call(name, input, timeoutMs === undefined ? undefined : { timeoutMs }))
-  }
-
-  /** The next call in the request queue. */
-  take(): Frame {
-    const length = this.requests.shift(this.#into)
-    assert.notEqual(length, -1, 'no call is in the queue')
-    const frame = decodeFrame(Buffer.from(this.#into.subarray(0, length)))
-    if (frame instanceof DecodeError) assert.fail(frame.reason)
-    return frame
-  }
-
-  push(bytes: Uint8Array): void {
-    assert.ok(this.replies.push(bytes))
-  }
-
-  /** Replies to a call, with what `changes` says differently. */
-  reply(frame: Frame, value: unknown, changes: Partial<Frame> = {}): void {
-    const body = value === undefined ? Buffer.alloc(0) : encodeBody(value)
-    if (body instanceof EncodeError) assert.fail(body.reason)
-    const into = Buffer.alloc(MESSAGE)
-    const length = encodeFrame(into, { ...frame, kind: FrameKind.Reply, name: '', sender: 9, body, ...changes })
-    if (length instanceof EncodeError) assert.fail(length.reason)
-    this.push(into.subarray(0, length))
-  }
-
-  /** Time goes on, and the wheel with it. */
-  pass(milliseconds: number): void {
-    this.clock.pass(milliseconds)
-    this.wheel.advance()
-  }
-}
-
-class Call {
-  readonly promise: Promise<unknown>
-  settled = false
-
-  constructor(promise: Promise<unknown>) {
-    this.promise = promise
-    const settle = (): void => {
-      this.settled = true
-    }
-    promise.then(settle, settle)
-  }
-}
-
-async function failure(call: Call): Promise<NppError> {
-  const error = await call.promise.then(
-    () => 'the call did not fail',
-    (reason: unknown) => reason,
-  )
-  assert.ok(error instanceof NppError, String(error))
-  return error
-}
 
 describe('a call', () => {
   it('is a frame with all that the service and the reply need', (context) => {
-    const given = new Given(context)
-    given.call('sum', { n: 1 }, 1500)
+    const given = new GivenCaller(context)
+    given.call('sum', { n: 1 }, { timeoutMs: 1500 })
     const frame = given.take()
     assert.deepEqual(
       [frame.kind, frame.engine, frame.epoch, frame.sender, frame.name, frame.deadline],
       [FrameKind.Call, ENGINE, EPOCH, process.pid, 'sum', given.clock.monotonic() + 1500],
     )
-    assert.deepEqual(decodeBody(frame.body), { value: { n: 1 } })
+    assert.deepEqual(valueOf(frame), { n: 1 })
+    assert.deepEqual([frame.calledAt, frame.priority, frame.wantsReply], [given.clock.monotonic(), 0, true])
   })
 
   it('without a timeout has the default, without an input no body', (context) => {
-    const given = new Given(context)
+    const given = new GivenCaller(context)
     given.call('sum')
     const frame = given.take()
     assert.equal(frame.deadline, given.clock.monotonic() + DEFAULT_TIMEOUT)
@@ -139,7 +32,7 @@ describe('a call', () => {
 
   for (const value of [{ sum: 5 }, 'text', 0, false, null, [1], Buffer.from('bytes'), undefined]) {
     it(`resolves with the reply ${JSON.stringify(value)}`, async (context) => {
-      const given = new Given(context)
+      const given = new GivenCaller(context)
       const call = given.call('sum')
       given.reply(given.take(), value)
       assert.deepEqual(await call.promise, value)
@@ -148,7 +41,7 @@ describe('a call', () => {
   }
 
   it('gets its own reply, in whatever order replies come', async (context) => {
-    const given = new Given(context)
+    const given = new GivenCaller(context)
     const calls = ['a', 'b', 'c', 'd'].map((name) => given.call(name))
     const frames = calls.map(() => given.take())
     for (const index of [2, 0, 3, 1]) {
@@ -159,7 +52,7 @@ describe('a call', () => {
   })
 
   it('gets bytes that the next reply does not overwrite', async (context) => {
-    const given = new Given(context)
+    const given = new GivenCaller(context)
     const calls = [given.call('a'), given.call('b')]
     for (const text of ['first', 'other']) given.reply(given.take(), { bytes: Buffer.from(text) })
     assert.deepEqual(await Promise.all(calls.map((call) => call.promise)), [
@@ -185,14 +78,14 @@ const IMPOSSIBLE: readonly (readonly [string, NppCode, string, unknown, number |
 describe('a call fails at once for', () => {
   for (const [rule, code, name, input, timeout] of IMPOSSIBLE) {
     it(`${rule}: ${code}`, async (context) => {
-      const given = new Given(context)
-      assert.equal((await failure(given.call(name, input, timeout))).code, code)
+      const given = new GivenCaller(context)
+      assert.equal((await failure(given.call(name, input, timeout === undefined ? undefined : { timeoutMs: timeout }))).code, code)
       assert.deepEqual([given.caller.pending, given.caller.waiting, given.requests.count(), given.wheel.armed], [0, 0, 0, 0])
     })
   }
 
   it('no service: NPP_NO_SERVICE', async (context) => {
-    const given = new Given(context)
+    const given = new GivenCaller(context)
     given.hasService = false
     assert.equal((await failure(given.call('sum'))).code, 'NPP_NO_SERVICE')
     assert.equal(given.requests.count(), 0)
@@ -201,8 +94,8 @@ describe('a call fails at once for', () => {
 
 describe('the deadline of a call', () => {
   it('fails it, and a reply that comes then is dropped', async (context) => {
-    const given = new Given(context)
-    const call = given.call('sum', 1, 300)
+    const given = new GivenCaller(context)
+    const call = given.call('sum', 1, { timeoutMs: 300 })
     const frame = given.take()
     given.pass(299)
     await turns(2)
@@ -216,8 +109,8 @@ describe('the deadline of a call', () => {
   })
 
   it('is its own, whatever other calls have', async (context) => {
-    const given = new Given(context)
-    const calls = [given.call('a', 1, 300), given.call('b', 1, 100), given.call('c', 1, 200)]
+    const given = new GivenCaller(context)
+    const calls = [given.call('a', 1, { timeoutMs: 300 }), given.call('b', 1, { timeoutMs: 100 }), given.call('c', 1, { timeoutMs: 200 })]
     const settled = async (): Promise<boolean[]> => {
       await turns(2)
       return calls.map((call) => call.settled)
@@ -231,8 +124,8 @@ describe('the deadline of a call', () => {
   })
 
   it('is gone with the reply', async (context) => {
-    const given = new Given(context)
-    const call = given.call('sum', 1, 300)
+    const given = new GivenCaller(context)
+    const call = given.call('sum', 1, { timeoutMs: 300 })
     given.reply(given.take(), 'in time')
     assert.equal(await call.promise, 'in time')
     given.pass(1000)
@@ -240,10 +133,10 @@ describe('the deadline of a call', () => {
   })
 
   it('passes for a call that waits for room too, which then is not sent', async (context) => {
-    const given = new Given(context, { depth: 1 })
-    given.call('a', 1, 1000)
-    const waiting = given.call('b', 1, 100)
-    given.call('c', 1, 1000)
+    const given = new GivenCaller(context, { depth: 1 })
+    given.call('a', 1, { timeoutMs: 1000 })
+    const waiting = given.call('b', 1, { timeoutMs: 100 })
+    given.call('c', 1, { timeoutMs: 1000 })
     given.pass(150)
     assert.equal((await failure(waiting)).code, 'NPP_CALL_TIMEOUT')
     assert.equal(given.take().name, 'a')
@@ -267,7 +160,7 @@ const STRAY: readonly (readonly [string, Partial<Frame>, boolean])[] = [
 describe('a reply', () => {
   for (const [rule, changes, late] of STRAY) {
     it(`${rule} is dropped, and the call goes on waiting`, async (context) => {
-      const given = new Given(context)
+      const given = new GivenCaller(context)
       const call = given.call('sum')
       const frame = given.take()
       given.reply(frame, 'stray', changes)
@@ -281,7 +174,7 @@ describe('a reply', () => {
   }
 
   it('that is replayed is delivered once, and never to the call that has the slot now', async (context) => {
-    const given = new Given(context)
+    const given = new GivenCaller(context)
     const first = given.call('sum')
     const frame = given.take()
     given.reply(frame, 'first')
@@ -299,10 +192,10 @@ describe('a reply', () => {
   })
 
   it('that comes late never reaches another call, over many calls that share slots', async (context) => {
-    const given = new Given(context)
+    const given = new GivenCaller(context)
     const late: Frame[] = []
     for (let round = 0; round < 300; round++) {
-      const abandoned = given.call('slow', round, 10)
+      const abandoned = given.call('slow', round, { timeoutMs: 10 })
       late.push(given.take())
       given.pass(20)
       assert.equal((await failure(abandoned)).code, 'NPP_CALL_TIMEOUT')
@@ -319,33 +212,33 @@ describe('a reply', () => {
     ['no bytes', Buffer.alloc(0)],
     ['zeros', Buffer.alloc(MESSAGE)],
     ['text', Buffer.from('hello')],
-    ['a cut frame', Buffer.from('4e50506601020200', 'hex')],
+    ['a cut frame', Buffer.from('4e50506602000200', 'hex')],
   ]
   for (const [rule, bytes] of garbage) {
     it(`that is ${rule} is dropped and logged`, async (context) => {
-      const given = new Given(context)
+      const given = new GivenCaller(context)
       const call = given.call('sum')
       given.push(bytes)
       given.reply(given.take(), 'right')
       assert.equal(await call.promise, 'right')
       assert.equal(given.caller.strayMessages, 1)
-      assert.deepEqual(given.log.messages('warn'), ['a message on the reply queue is not a frame'])
+      assert.deepEqual(given.log.messages('warn'), ['a message on the reply queue is not one of npp'])
     })
   }
 
   it('with a malformed body fails its call: NPP_SERVICE_FAILED', async (context) => {
-    const given = new Given(context)
+    const given = new GivenCaller(context)
     const call = given.call('sum')
-    given.reply(given.take(), undefined, { body: Buffer.from([0xc1]) })
+    given.reply(given.take(), undefined, { form: BodyForm.Packed, body: Buffer.from([0xc1]) })
     assert.equal((await failure(call)).code, 'NPP_SERVICE_FAILED')
   })
 
   it('is taken among many in turns that leave time for others', async (context) => {
-    const given = new Given(context, { depth: 1000, maxBacklog: 1000 })
+    const given = new GivenCaller(context, { depth: 1000, maxBacklog: 1000 })
     const calls = Array.from({ length: 500 }, (_, index) => given.call('n', index))
     for (const [index] of calls.entries()) given.reply(given.take(), index)
     await turns(1)
-    assert.ok(calls.filter((call) => call.settled).length <= 2 * Limits.messagesPerTurn)
+    assert.ok(calls.filter((call) => call.settled).length <= 2 * Limits.repliesPerTurn)
     assert.deepEqual(
       await Promise.all(calls.map((call) => call.promise)),
       calls.map((_, index) => index),
@@ -373,7 +266,7 @@ const FAILURES: readonly (readonly [unknown, NppCode, string, string])[] = [
 
 describe('a failure', () => {
   it('that says nothing at all is one all the same', async (context) => {
-    const given = new Given(context)
+    const given = new GivenCaller(context)
     const call = given.call('sum')
     given.reply(given.take(), undefined, { kind: FrameKind.Failure })
     assert.equal((await failure(call)).code, 'NPP_SERVICE_FAILED')
@@ -381,7 +274,7 @@ describe('a failure', () => {
 
   for (const [value, code, serviceCode, message] of FAILURES) {
     it(`of ${JSON.stringify(value)} is ${code}`, async (context) => {
-      const given = new Given(context)
+      const given = new GivenCaller(context)
       const call = given.call('sum')
       given.reply(given.take(), value, { kind: FrameKind.Failure })
       const error = await failure(call)
@@ -397,9 +290,9 @@ describe('a failure', () => {
 
 describe('the backlog', () => {
   it('keeps calls while the queue is full, and sends them in order as it empties', async (context) => {
-    const given = new Given(context, { depth: 3 })
+    const given = new GivenCaller(context, { depth: 3 })
     for (let number = 0; number < 50; number++) given.call(`${number}`)
-    assert.deepEqual([given.requests.count(), given.caller.waiting, given.caller.pending], [3, 47, 50])
+    assert.deepEqual([given.inQueue, given.caller.waiting, given.caller.pending], [3, 47, 50])
     const names: string[] = []
     while (names.length < 50) {
       while (given.requests.count() > 0) names.push(given.take().name)
@@ -413,7 +306,7 @@ describe('the backlog', () => {
   })
 
   it('lets no call overtake those that wait', async (context) => {
-    const given = new Given(context, { depth: 1 })
+    const given = new GivenCaller(context, { depth: 1 })
     given.call('first')
     given.call('waits')
     assert.equal(given.take().name, 'first')
@@ -427,7 +320,7 @@ describe('the backlog', () => {
   })
 
   it('has a bound, above which calls fail with NPP_BACKLOG_FULL and leave nothing', async (context) => {
-    const given = new Given(context, { depth: 2, maxBacklog: 3 })
+    const given = new GivenCaller(context, { depth: 2, maxBacklog: 3 })
     const calls = Array.from({ length: 5 }, (_, number) => given.call(`${number}`))
     const error = await failure(given.call('too many'))
     assert.deepEqual([error.code, error.status], ['NPP_BACKLOG_FULL', 503])
@@ -441,7 +334,7 @@ describe('the backlog', () => {
   })
 
   it('may be forbidden: maxBacklog 0', async (context) => {
-    const given = new Given(context, { depth: 1, maxBacklog: 0 })
+    const given = new GivenCaller(context, { depth: 1, maxBacklog: 0 })
     given.call('sent')
     assert.equal((await failure(given.call('refused'))).code, 'NPP_BACKLOG_FULL')
     assert.deepEqual([given.caller.waiting, given.caller.pending], [0, 1])
@@ -452,7 +345,7 @@ describe('the backlog', () => {
   })
 
   it('holds and gives back many calls', async (context) => {
-    const given = new Given(context, { depth: 10, maxBacklog: 10_000 })
+    const given = new GivenCaller(context, { depth: 10, maxBacklog: 10_000 })
     for (let number = 0; number < 5000; number++) given.call(`${number}`)
     let next = 0
     while (next < 5000) {
@@ -465,8 +358,9 @@ describe('the backlog', () => {
 
 describe('a caller that is stopped', () => {
   it('fails all calls under way, and those to come: NPP_CALL_CANCELLED', async (context) => {
-    const given = new Given(context, { depth: 1 })
+    const given = new GivenCaller(context, { depth: 1 })
     const calls = [given.call('sent'), given.call('waits')]
+    given.caller.flush()
     given.caller.stop()
     for (const call of [...calls, given.call('later')]) {
       const error = await failure(call)
@@ -481,7 +375,7 @@ describe('a caller that is stopped', () => {
 
 describe('calls whose services have gone', () => {
   it('fail once nobody is left to answer, and are not run by a service that comes later', async (context) => {
-    const given = new Given(context, { depth: 1 })
+    const given = new GivenCaller(context, { depth: 1 })
     const calls = [given.call('sent'), given.call('waits')]
     given.pass(Limits.serviceWatchMs + 20)
     await turns(2)

@@ -178,6 +178,22 @@ const KINDS: readonly (readonly [ConfigKey, readonly (readonly [string, Config[C
     ['1000001', '-1'],
   ],
   [
+    'maxBacklogBytes',
+    [
+      ['0', 0],
+      ['1073741824', 1_073_741_824],
+    ],
+    ['1073741825', '-1', '64M'],
+  ],
+  [
+    'maxPerService',
+    [
+      ['1', 1],
+      ['100', 100],
+    ],
+    ['0', '101', '50%'],
+  ],
+  [
     'maxBodyBytes',
     [
       ['0', 0],

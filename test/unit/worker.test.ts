@@ -1,169 +1,11 @@
 import assert from 'node:assert/strict'
-import { describe, it, type TestContext } from 'node:test'
-import { decodeBody, encodeBody } from '../../ipc/body.ts'
-import { DecodeError, EncodeError, FrameKind, decodeFrame, encodeFrame, type Frame } from '../../ipc/frame.ts'
-import { createMemoryQueue } from '../../ipc/memory-queue.ts'
-import type { MessageQueue } from '../../ipc/message-queue.ts'
+import { describe, it } from 'node:test'
+import { BodyForm, FrameKind, replyBytes } from '../../ipc/frame.ts'
 import type { ForwardedRequest } from '../../shared/services.ts'
-import { defineServices, page } from '../../svc/index.ts'
 import { Registry } from '../../svc/registry.ts'
-import { Worker } from '../../svc/worker.ts'
 import { isCode } from '../support/codes.ts'
-import { FakeClock } from '../support/fake-clock.ts'
+import { GivenWorker, MESSAGE, type Reply } from '../support/given-worker.ts'
 import { turns } from '../support/queue-tools.ts'
-import { RecordedLog } from '../support/recorded-log.ts'
-
-const MESSAGE = 4096
-
-/** Something that a service waits for. */
-class Gate {
-  open: () => void = () => undefined
-  fail: (error: unknown) => void = () => undefined
-  readonly passed = new Promise<void>((resolve, reject) => {
-    this.open = resolve
-    this.fail = reject
-  })
-}
-
-interface Reply {
-  readonly frame: Frame
-  readonly value: unknown
-}
-
-/** A worker with queues in memory, the test at their other ends in place of the engine. */
-class Given {
-  readonly clock = new FakeClock()
-  readonly log = new RecordedLog()
-  readonly requests: MessageQueue
-  readonly replies: MessageQueue
-  readonly worker: Worker
-  /** Inputs in the order they were run. */
-  readonly run: unknown[] = []
-  readonly gates = new Map<string, Gate>()
-  signal: AbortSignal | undefined
-  readonly closeWorkersQueues: () => void
-  #sent = 0
-
-  constructor(context: TestContext, repliesDepth = 10) {
-    const requests = createMemoryQueue({ name: 'requests', maxMessages: 10, messageSize: MESSAGE })
-    const replies = createMemoryQueue({ name: 'replies', maxMessages: repliesDepth, messageSize: MESSAGE })
-    this.requests = requests.open()
-    this.replies = replies.open()
-    const [workerRequests, workerReplies] = [requests.open(), replies.open()]
-    this.closeWorkersQueues = () => {
-      workerRequests.close()
-      workerReplies.close()
-    }
-    const definition = defineServices({
-      query: () => ({
-        // Query builders are thenables and no promises.
-        // oxlint-disable-next-line unicorn/no-thenable
-        then: (fulfilled: (rows: number) => void) => fulfilled(3),
-      }),
-      echo: (input: unknown) => {
-        this.run.push(input)
-        return input
-      },
-      nothing: () => undefined,
-      gated: async (input: string, { signal }) => {
-        this.run.push(input)
-        this.signal = signal
-        const gate = new Gate()
-        this.gates.set(input, gate)
-        await gate.passed
-        return `through ${input}`
-      },
-      throws: (input: unknown) => {
-        throw input
-      },
-      fails: () => {
-        throw Object.assign(new Error('the service fails'), { code: 'E_SITE' })
-      },
-      rejects: async () => {
-        await Promise.resolve()
-        throw new Error('the service rejects')
-      },
-      large: (bytes: number) => 'x'.repeat(bytes),
-      unsendable: () => ({ f: () => 1 }),
-      getter: () => ({
-        get broken(): never {
-          throw new Error('the getter fails')
-        },
-      }),
-      show: page((req, res) => {
-        res
-          .status(201)
-          .header('X', req.header('x') ?? '')
-          .html(`${req.method} ${req.path} ${req.params['id']} ${req.query.get('q')} ${req.body.toString()}`)
-      }),
-      late: page(async (_req, res) => {
-        await Promise.resolve()
-        res.json({ late: true })
-      }),
-      brokenPage: page(() => {
-        throw new Error('the page fails')
-      }),
-    })
-    this.worker = new Worker({
-      requests: workerRequests,
-      replies: workerReplies,
-      registry: new Registry(definition, 'svc.ts'),
-      clock: this.clock,
-      log: this.log,
-    })
-    this.worker.start()
-    context.after(() => {
-      for (const queue of [this.requests, this.replies, workerRequests, workerReplies]) queue.close()
-    })
-  }
-
-  /** Puts a call into the request queue. */
-  call(name: string, input?: unknown, changes: Partial<Frame> = {}): void {
-    const body = input === undefined ? Buffer.alloc(0) : encodeBody(input)
-    if (body instanceof EncodeError) assert.fail(body.reason)
-    const into = Buffer.alloc(MESSAGE)
-    const length = encodeFrame(into, {
-      kind: FrameKind.Call,
-      engine: 1,
-      call: ++this.#sent,
-      generation: 5,
-      epoch: 6,
-      sender: 7,
-      deadline: this.clock.monotonic() + 1000,
-      name,
-      body,
-      ...changes,
-    })
-    if (length instanceof EncodeError) assert.fail(length.reason)
-    assert.ok(this.requests.push(into, 0, length))
-  }
-
-  /** The replies in the queue. */
-  async takeReplies(): Promise<Reply[]> {
-    await turns(4)
-    const replies: Reply[] = []
-    const into = Buffer.alloc(MESSAGE)
-    for (let length = this.replies.shift(into); length >= 0; length = this.replies.shift(into)) {
-      const frame = decodeFrame(Buffer.from(into.subarray(0, length)))
-      if (frame instanceof DecodeError) assert.fail(frame.reason)
-      const decoded = frame.body.byteLength === 0 ? { value: undefined } : decodeBody(frame.body)
-      if (decoded instanceof DecodeError) assert.fail(decoded.reason)
-      replies.push({ frame, value: decoded.value })
-    }
-    return replies
-  }
-
-  async takeReply(): Promise<Reply> {
-    const [reply, ...others] = await this.takeReplies()
-    assert.equal(others.length, 0)
-    if (reply === undefined) assert.fail('no reply came')
-    return reply
-  }
-
-  gate(input: string): Gate {
-    return this.gates.get(input) ?? assert.fail(`${input} does not run`)
-  }
-}
 
 const REQUEST: ForwardedRequest = {
   method: 'PUT',
@@ -180,7 +22,7 @@ const REQUEST: ForwardedRequest = {
 describe('the worker', () => {
   for (const value of [{ a: [1] }, 'text', 0, null, Buffer.from('bytes')]) {
     it(`runs a service with ${JSON.stringify(value)} and replies with what it returns`, async (context) => {
-      const given = new Given(context)
+      const given = new GivenWorker(context)
       given.call('echo', value)
       const { frame, value: result } = await given.takeReply()
       assert.deepEqual(result, value)
@@ -192,7 +34,7 @@ describe('the worker', () => {
   }
 
   it('takes a call without a body as one with the input undefined, and replies without one to undefined', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('nothing')
     const { frame } = await given.takeReply()
     assert.deepEqual([frame.kind, frame.body.byteLength], [FrameKind.Reply, 0])
@@ -202,13 +44,13 @@ describe('the worker', () => {
   })
 
   it('awaits what can be awaited, promise or not', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('query')
     assert.equal((await given.takeReply()).value, 3)
   })
 
   it('runs calls in the order they came', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     for (let number = 0; number < 10; number++) given.call('echo', number)
     assert.deepEqual(
       (await given.takeReplies()).map(({ frame, value }) => [frame.call, value]),
@@ -217,7 +59,7 @@ describe('the worker', () => {
   })
 
   it('gives each service bytes of its own, which the next message does not overwrite', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('echo', Buffer.from('first'))
     given.call('echo', Buffer.from('other'))
     await given.takeReplies()
@@ -225,7 +67,7 @@ describe('the worker', () => {
   })
 
   it('runs one asynchronous call at a time, and leaves the others in the queue for processes that are free', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     for (const input of ['a', 'b']) given.call('gated', input)
     given.call('echo', 'c')
     assert.deepEqual(await given.takeReplies(), [])
@@ -243,7 +85,7 @@ describe('the worker', () => {
   })
 
   it('does not run a call after its deadline, and does not reply to it', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('echo', 'late', { deadline: given.clock.monotonic() })
     given.call('echo', 'in time', { deadline: given.clock.monotonic() + 0.1 })
     assert.equal((await given.takeReply()).value, 'in time')
@@ -254,7 +96,7 @@ describe('the worker', () => {
     // The timer of a signal keeps no process up: something else has to.
     const up = setInterval(() => undefined, 1000)
     context.after(() => clearInterval(up))
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('gated', 'a', { deadline: given.clock.monotonic() + 1 })
     await turns(2)
     const { signal } = given
@@ -273,7 +115,7 @@ const FAILURES: readonly (readonly [string, unknown, string, string])[] = [
   ['throws', 'a text', 'NPP_SERVICE_FAILED', 'a text'],
   ['throws', undefined, 'NPP_SERVICE_FAILED', 'undefined'],
   ['throws', { code: 'E_PLAIN' }, 'NPP_SERVICE_FAILED', '[object Object]'],
-  ['none', 1, 'NPP_NO_SUCH_SERVICE', 'there is no service none; there are: query, echo, nothing, gated'],
+  ['none', 1, 'NPP_NO_SUCH_SERVICE', 'there is no service none; there are: query, echo, nothing, takes, gated'],
   ['toString', 1, 'NPP_NO_SUCH_SERVICE', 'there is no service toString'],
   ['__proto__', 1, 'NPP_NO_SUCH_SERVICE', 'there is no service __proto__'],
   ['show', 1, 'NPP_NO_SUCH_SERVICE', 'service show is a page, not a call'],
@@ -285,7 +127,7 @@ const FAILURES: readonly (readonly [string, unknown, string, string])[] = [
 describe('the worker replies with a failure, and logs it once,', () => {
   for (const [service, input, code, message] of FAILURES) {
     it(`when ${service} is called with ${JSON.stringify(input)}: ${code}`, async (context) => {
-      const given = new Given(context)
+      const given = new GivenWorker(context)
       given.call(service, input)
       const { frame, value } = await given.takeReply()
       assert.deepEqual([frame.kind, frame.call, frame.generation], [FrameKind.Failure, 1, 5])
@@ -300,15 +142,15 @@ describe('the worker replies with a failure, and logs it once,', () => {
   }
 
   it('with the stack in the log and not in the reply', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('fails')
     const { value } = await given.takeReply()
-    assert.doesNotMatch(JSON.stringify(value), /worker\.test/)
-    assert.match(JSON.stringify(given.log.lines), /worker\.test/)
+    assert.doesNotMatch(JSON.stringify(value), /given-worker/)
+    assert.match(JSON.stringify(given.log.lines), /given-worker/)
   })
 
   it('cut to what a message holds', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('throws', '€'.repeat(1200))
     const { value } = await given.takeReply()
     assert.ok(typeof value === 'object' && value !== null && 'message' in value)
@@ -316,17 +158,18 @@ describe('the worker replies with a failure, and logs it once,', () => {
   })
 
   it('as large a result as fits is sent', async (context) => {
-    const given = new Given(context)
-    given.call('large', MESSAGE - 40 - 3)
-    assert.equal(String((await given.takeReply()).value).length, MESSAGE - 43)
-    given.call('large', MESSAGE - 40 - 2)
+    const given = new GivenWorker(context)
+    const fits = MESSAGE - replyBytes(3)
+    given.call('large', fits)
+    assert.equal(String((await given.takeReply()).value).length, fits)
+    given.call('large', fits + 1)
     assert.equal((await given.takeReply()).frame.kind, FrameKind.Failure)
   })
 })
 
 describe('pages', () => {
   it('are run with the request, and their answer is the reply', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('show', REQUEST, { kind: FrameKind.PageCall })
     const { frame, value } = await given.takeReply()
     assert.equal(frame.kind, FrameKind.PageReply)
@@ -341,7 +184,7 @@ describe('pages', () => {
   })
 
   it('may answer later', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('late', REQUEST, { kind: FrameKind.PageCall })
     assert.deepEqual((await given.takeReply()).value, {
       status: 200,
@@ -359,7 +202,7 @@ describe('pages', () => {
   ]
   for (const [service, input, code] of failures) {
     it(`fail with ${code} for ${service} with ${input === REQUEST ? 'a request' : 'what is no request'}`, async (context) => {
-      const given = new Given(context)
+      const given = new GivenWorker(context)
       given.call(service, input, { kind: FrameKind.PageCall })
       const { frame, value } = await given.takeReply()
       assert.equal(frame.kind, FrameKind.Failure)
@@ -372,7 +215,7 @@ describe('pages', () => {
 
 describe('the worker drops, with a warning,', () => {
   it('what is no frame', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     for (const bytes of [Buffer.alloc(0), Buffer.from('hello'), Buffer.alloc(MESSAGE)]) given.requests.push(bytes)
     given.call('echo', 'goes on')
     assert.equal((await given.takeReply()).value, 'goes on')
@@ -380,7 +223,7 @@ describe('the worker drops, with a warning,', () => {
   })
 
   it('a frame that is no call', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     for (const kind of [FrameKind.Reply, FrameKind.Failure, FrameKind.PageReply]) given.call('echo', 'never', { kind })
     given.call('echo', 'goes on')
     assert.equal((await given.takeReply()).value, 'goes on')
@@ -389,8 +232,8 @@ describe('the worker drops, with a warning,', () => {
   })
 
   it('an input that is malformed, and replies with a failure', async (context) => {
-    const given = new Given(context)
-    given.call('echo', 1, { body: Buffer.from([0xc1]) })
+    const given = new GivenWorker(context)
+    given.call('echo', 1, { form: BodyForm.Packed, body: Buffer.from([0xc1]) })
     const { frame } = await given.takeReply()
     assert.equal(frame.kind, FrameKind.Failure)
     assert.deepEqual([given.run.length, given.log.messages('warn').length], [0, 1])
@@ -399,7 +242,7 @@ describe('the worker drops, with a warning,', () => {
 
 describe('while the reply queue is full, the worker', () => {
   it('holds its reply, takes no call, and goes on when there is room', async (context) => {
-    const given = new Given(context, 1)
+    const given = new GivenWorker(context, { repliesDepth: 1 })
     for (let number = 0; number < 5; number++) given.call('echo', number)
     await turns(6)
     assert.deepEqual(given.run, [0, 1], 'one reply is in the queue, one in hand')
@@ -411,7 +254,7 @@ describe('while the reply queue is full, the worker', () => {
   })
 
   it('holds the reply of an asynchronous call and a failure too', async (context) => {
-    const given = new Given(context, 1)
+    const given = new GivenWorker(context, { repliesDepth: 1 })
     given.call('echo', 'fills')
     given.call('gated', 'a')
     given.call('fails')
@@ -431,7 +274,7 @@ describe('while the reply queue is full, the worker', () => {
 
 describe('a worker that is told to stop', () => {
   it('stops at once when it has nothing to do, and takes no call any more', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     await given.worker.stop()
     given.call('echo', 'never')
     assert.deepEqual(await given.takeReplies(), [])
@@ -439,7 +282,7 @@ describe('a worker that is told to stop', () => {
   })
 
   it('finishes the call in hand, and no other', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('gated', 'a')
     given.call('echo', 'never')
     await turns(3)
@@ -453,7 +296,7 @@ describe('a worker that is told to stop', () => {
   })
 
   it('finishes also a call that fails', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('gated', 'a')
     await turns(3)
     const stop = given.worker.stop()
@@ -463,7 +306,7 @@ describe('a worker that is told to stop', () => {
   })
 
   it('waits for room for the reply it holds', async (context) => {
-    const given = new Given(context, 1)
+    const given = new GivenWorker(context, { repliesDepth: 1 })
     given.call('echo', 1)
     given.call('echo', 2)
     await turns(6)
@@ -484,7 +327,7 @@ describe('a worker that is told to stop', () => {
 
 describe('a worker whose engine is gone', () => {
   it('tells the service in hand, and takes no call any more', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('gated', 'a')
     await turns(3)
     given.worker.abandon()
@@ -496,7 +339,7 @@ describe('a worker whose engine is gone', () => {
   })
 
   it('drops what the service in hand still comes up with: the queues are closed by then', async (context) => {
-    const given = new Given(context)
+    const given = new GivenWorker(context)
     given.call('gated', 'a')
     await turns(3)
     given.worker.abandon()

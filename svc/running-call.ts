@@ -1,0 +1,55 @@
+import type { BatchReader } from '../ipc/batch-reader.ts'
+import type { FrameKind } from '../ipc/frame.ts'
+import type { Clock } from '../shared/clock.ts'
+import { NppError } from '../shared/errors.ts'
+import type { ServiceContext } from '../shared/services.ts'
+
+/** A call that a service runs, and what the service is told of it. The signal, and its timer, are made when it asks for them: most never do. */
+export class RunningCall implements ServiceContext {
+  readonly name: string
+  readonly kind: FrameKind
+  readonly engine: number
+  readonly epoch: number
+  readonly call: number
+  readonly generation: number
+  readonly wantsReply: boolean
+  /** When it was begun, in milliseconds on CLOCK_MONOTONIC. */
+  readonly begunAt: number
+  readonly #clock: Clock
+  readonly #deadline: number
+  #controller: AbortController | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  /** The call of the frame that the reader has come to. */
+  constructor(name: string, reader: BatchReader, clock: Clock, begunAt: number) {
+    this.name = name
+    this.kind = reader.kind
+    this.engine = reader.engine
+    this.epoch = reader.epoch
+    this.call = reader.call
+    this.generation = reader.generation
+    this.wantsReply = reader.wantsReply
+    this.begunAt = begunAt
+    this.#clock = clock
+    this.#deadline = reader.deadline
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      const left = Math.max(this.#deadline - this.#clock.monotonic(), 0)
+      this.#timer = setTimeout(() => this.abort(new NppError('NPP_CALL_TIMEOUT', 'the deadline of the call has passed')), left)
+      this.#timer.unref()
+    }
+    return this.#controller.signal
+  }
+
+  abort(reason: NppError): void {
+    this.#controller?.abort(reason)
+  }
+
+  /** The call is over. */
+  end(): void {
+    clearTimeout(this.#timer)
+  }
+}

@@ -1,0 +1,332 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { BatchReader } from '../../ipc/batch-reader.ts'
+import { BatchWriter } from '../../ipc/batch-writer.ts'
+import { BATCH_HEADER_BYTES, BodyForm, DecodeError, FrameKind, callBytes, replyBytes } from '../../ipc/frame.ts'
+import { NameCache } from '../../ipc/name-cache.ts'
+import { Limits } from '../../shared/limits.ts'
+import { BASE, append, framesOf, isCall, messageOf, mustFrames, valueOf, type Frame } from '../support/frames.ts'
+import { SeededRandom } from '../support/random-bytes.ts'
+
+const U32 = 2 ** 32 - 1
+const MOST: Frame = {
+  kind: FrameKind.PageCall,
+  engine: 0xffff,
+  epoch: U32,
+  sender: U32,
+  call: U32,
+  generation: U32,
+  priority: 31,
+  returns: 255,
+  wantsReply: false,
+  deadline: Number.MAX_VALUE,
+  calledAt: Number.MAX_VALUE,
+  runMicros: 0,
+  name: 'ü'.repeat(127),
+  form: BodyForm.Bytes,
+  body: Buffer.alloc(1000, 0xff),
+}
+const LEAST: Frame = {
+  kind: FrameKind.Call,
+  engine: 0,
+  epoch: 0,
+  sender: 0,
+  call: 0,
+  generation: 0,
+  priority: 0,
+  returns: 0,
+  wantsReply: true,
+  deadline: 0,
+  calledAt: 0,
+  runMicros: 0,
+  name: '',
+  form: BodyForm.None,
+  body: Buffer.alloc(0),
+}
+const REPLY: Frame = { ...BASE, kind: FrameKind.Reply, priority: 0, name: '', runMicros: 123_456 }
+
+const ofKind = (kind: FrameKind): Frame => (isCall(kind) ? { ...BASE, kind } : { ...REPLY, kind })
+const VALID: readonly Frame[] = [
+  BASE,
+  MOST,
+  LEAST,
+  { ...REPLY, runMicros: U32 },
+  ...Object.values(FrameKind).map(ofKind),
+  ...Object.values(BodyForm).map((form) => ({ ...BASE, form, body: form === BodyForm.None ? Buffer.alloc(0) : BASE.body })),
+]
+
+/** Frames or a DecodeError, and nothing of them outside the bytes. */
+function assertTotal(bytes: Buffer): boolean {
+  const reader = new BatchReader(bytes, new NameCache())
+  const fault = reader.read(bytes.byteLength)
+  if (fault !== undefined) {
+    assert.notEqual(fault.reason, '')
+    assert.equal(reader.next(), false)
+    return false
+  }
+  let end = BATCH_HEADER_BYTES
+  while (reader.next()) {
+    assert.ok(reader.frameStart === end && reader.bodyStart > end && reader.bodyEnd >= reader.bodyStart)
+    reader.name()
+    reader.body()
+    end = reader.bodyEnd
+  }
+  assert.equal(end, bytes.byteLength)
+  return true
+}
+
+describe('a message', () => {
+  for (const [index, frame] of VALID.entries())
+    it(`brings a frame back as it went, ${index}`, () => assert.deepEqual(framesOf(messageOf([frame])), [frame]))
+
+  it('brings many frames back in their order', () => {
+    const calls = Array.from({ length: 100 }, (_, call) => ({ ...BASE, call, name: `service ${call % 7}`, body: Buffer.alloc(call, call) }))
+    assert.deepEqual(framesOf(messageOf(calls, 65_536)), calls)
+    const replies = Array.from({ length: 100 }, (_, call) => ({ ...REPLY, call, body: Buffer.alloc(call + 1, call) }))
+    assert.deepEqual(framesOf(messageOf(replies, 65_536)), replies)
+  })
+
+  it('of a call has the bytes that the table says', () => {
+    assert.equal(
+      messageOf([{ ...BASE, returns: 9, wantsReply: false }]).toString('hex'),
+      [
+        '4e505066', // magic
+        '02', // version
+        '00',
+        '0100', // engine
+        '04000000', // epoch
+        '05000000', // sender
+        '0100', // frames
+        '0000',
+        '01', // kind
+        '05', // flags: MessagePack, no reply
+        '06', // priority
+        '09', // returns
+        '02000000', // call
+        '03000000', // generation
+        '02000000', // body length
+        '0300', // name length
+        '0000',
+        '0000000000001a40', // deadline
+        '0000000000001640', // called at
+        '73756d', // name
+        '0708', // body
+      ].join(''),
+    )
+  })
+
+  it('of a reply has the bytes that the table says', () => {
+    assert.equal(
+      messageOf([{ ...REPLY, runMicros: 1000 }]).toString('hex'),
+      '4e505066' +
+        '02' +
+        '00' +
+        '0100' +
+        '04000000' +
+        '05000000' +
+        '0100' +
+        '0000' +
+        '02010000' +
+        '02000000' +
+        '03000000' +
+        '02000000' +
+        'e8030000' +
+        '0708',
+    )
+  })
+
+  it('takes the bytes that are foretold', () => {
+    assert.equal(messageOf([BASE]).byteLength, callBytes(3, 2))
+    assert.equal(messageOf([REPLY]).byteLength, replyBytes(2))
+  })
+
+  it('is read out of a larger buffer, up to the length given', () => {
+    const bytes = Buffer.concat([messageOf([BASE, BASE]), Buffer.alloc(50, 0xee)])
+    assert.deepEqual(framesOf(bytes, bytes.byteLength - 50), [BASE, BASE])
+    assert.ok(framesOf(bytes) instanceof DecodeError)
+  })
+})
+
+describe('the writer', () => {
+  it('takes frames until one does not fit, and leaves the others as they are', () => {
+    for (const frame of [BASE, REPLY, { ...BASE, returns: 1 }]) {
+      const one = messageOf([frame]).byteLength - BATCH_HEADER_BYTES
+      const writer = new BatchWriter(BATCH_HEADER_BYTES + one * 3 + one - 1, BASE.sender)
+      writer.begin(BASE.engine, BASE.epoch)
+      let count = 0
+      while (append(writer, frame)) count++
+      assert.deepEqual([count, writer.frames, writer.length], [3, 3, BATCH_HEADER_BYTES + one * 3])
+      assert.deepEqual(framesOf(Buffer.from(writer.bytes.subarray(0, writer.length))), [frame, frame, frame])
+    }
+  })
+
+  it('begins again with nothing of the message before', () => {
+    const writer = new BatchWriter(200, BASE.sender)
+    writer.begin(9, 9)
+    assert.equal(append(writer, MOST), false)
+    assert.ok(append(writer, { ...BASE, body: Buffer.alloc(100, 0xee) }))
+    writer.begin(BASE.engine, BASE.epoch)
+    assert.ok(append(writer, BASE))
+    assert.deepEqual(mustFrames(Buffer.from(writer.bytes.subarray(0, writer.length))), [BASE])
+  })
+
+  it('counts no more frames than its header can say', () => {
+    const writer = new BatchWriter(4_000_000, 1)
+    writer.begin(1, 1)
+    for (let frame = 0; frame < 65_535; frame++) assert.ok(append(writer, LEAST))
+    assert.equal(append(writer, LEAST), false)
+    assert.equal(mustFrames(Buffer.from(writer.bytes.subarray(0, writer.length))).length, 65_535)
+  })
+})
+
+describe('a body', () => {
+  it('of bytes is copied out of the message, as the type that it was', () => {
+    for (const [form, type] of [
+      [BodyForm.Buffer, Buffer],
+      [BodyForm.Bytes, Uint8Array],
+    ] as const) {
+      const bytes = messageOf([{ ...BASE, form }])
+      const reader = new BatchReader(bytes, new NameCache())
+      assert.equal(reader.read(bytes.byteLength), undefined)
+      reader.next()
+      const decoded = reader.body()
+      bytes.fill(0)
+      assert.ok(!(decoded instanceof DecodeError) && decoded.value instanceof Uint8Array)
+      assert.equal(Object.getPrototypeOf(decoded.value), type.prototype)
+      assert.deepEqual([...decoded.value], [7, 8])
+    }
+  })
+
+  it('of none is undefined', () => assert.equal(valueOf(LEAST), undefined))
+})
+
+const AT = BATCH_HEADER_BYTES
+/** [rule, offset, bytes that are put there]. */
+const DAMAGED: readonly (readonly [string, number, readonly number[]])[] = [
+  ['another magic', 0, [0]],
+  ['the version before', 4, [1]],
+  ['reserved bytes of the header that are used', 5, [1]],
+  ['no frame', 16, [0]],
+  ['fewer frames than there are', 16, [1]],
+  ['more frames than there are', 16, [3]],
+  ['as many frames as can be said', 16, [0xff, 0xff]],
+  ['other reserved bytes of the header that are used', 18, [1]],
+  ['kind 0', AT, [0]],
+  ['an unknown kind', AT, [7]],
+  ['an unknown flag', AT + 1, [8]],
+  ['a body that is said to be none', AT + 1, [0]],
+  ['a priority over 31', AT + 2, [32]],
+  ['a longer body', AT + 12, [3]],
+  ['a shorter body', AT + 12, [1]],
+  ['a body as long as can be said', AT + 12, [0xff, 0xff, 0xff, 0xff]],
+  ['a longer name', AT + 16, [4]],
+  ['a name over the limit', AT + 16, [0, 1]],
+  ['reserved bytes that are used', AT + 18, [1]],
+  ['a deadline that is no number', AT + 20, [0, 0, 0, 0, 0, 0, 0xf8, 0x7f]],
+  ['an endless deadline', AT + 20, [0, 0, 0, 0, 0, 0, 0xf0, 0x7f]],
+  ['a negative deadline', AT + 20, [0, 0, 0, 0, 0, 0, 0xf0, 0xbf]],
+  ['a time of the call that is no number', AT + 28, [0, 0, 0, 0, 0, 0, 0xf8, 0x7f]],
+]
+
+describe('the reader refuses', () => {
+  for (const [rule, offset, bytes] of DAMAGED)
+    it(rule, () => {
+      const damaged = messageOf([BASE, BASE])
+      damaged.set(bytes, offset)
+      assert.ok(framesOf(damaged) instanceof DecodeError)
+    })
+
+  it('every truncation of a message, and every addition', () => {
+    for (const frame of VALID) {
+      const bytes = messageOf([frame, LEAST])
+      for (let length = 0; length < bytes.byteLength; length++) {
+        assert.ok(framesOf(bytes.subarray(0, length)) instanceof DecodeError)
+        assert.ok(framesOf(bytes, length) instanceof DecodeError)
+      }
+      assert.ok(framesOf(Buffer.concat([bytes, Buffer.from([0])])) instanceof DecodeError)
+    }
+  })
+
+  it('a length outside the buffer', () => {
+    const bytes = messageOf([BASE])
+    for (const end of [-1, bytes.byteLength + 1, 0.5, Number.NaN, Infinity]) assert.ok(framesOf(bytes, end) instanceof DecodeError)
+  })
+
+  it('a message as a whole, when only its last frame is wrong', () => {
+    const bytes = messageOf([BASE, BASE, BASE])
+    bytes[bytes.byteLength - 41] = 9
+    assert.ok(framesOf(bytes) instanceof DecodeError)
+  })
+})
+
+describe('the reader never throws', () => {
+  it('at any change of a single byte', () => {
+    for (const frames of [[BASE, REPLY], [LEAST]]) {
+      const bytes = messageOf(frames)
+      for (let at = 0; at < bytes.byteLength; at++) {
+        const original = bytes[at] ?? 0
+        for (let value = 0; value < 256; value++) {
+          bytes[at] = value
+          assertTotal(bytes)
+        }
+        bytes[at] = original
+      }
+    }
+  })
+
+  it('at 100,000 messages of random bytes, half of them with a good beginning', () => {
+    const random = new SeededRandom(0x6e7070)
+    const head = messageOf([BASE]).subarray(0, AT)
+    let messages = 0
+    for (let round = 0; round < 100_000; round++) {
+      const bytes = random.bytes(random.below(150))
+      if (round % 2 === 0) bytes.set(head.subarray(0, bytes.byteLength))
+      if (round % 4 === 0 && bytes.byteLength >= callBytes(0, 0)) {
+        // With lengths that add up, so that the way behind the checks is walked too.
+        const rest = bytes.byteLength - callBytes(0, 0)
+        const name = random.below(rest + 1)
+        bytes.set([random.below(2) * 3 + 1, 1 + random.below(7), random.below(32)], AT)
+        bytes.writeUInt32LE(rest - name, AT + 12)
+        bytes.writeUInt32LE(name, AT + 16)
+        bytes.writeDoubleLE(random.below(1e6), AT + 20)
+        bytes.writeDoubleLE(random.below(1e6), AT + 28)
+      }
+      if (assertTotal(bytes)) messages++
+    }
+    assert.ok(messages > 1000, `${messages} were messages`)
+  })
+
+  it('at 100,000 good messages with a few bytes changed', () => {
+    const random = new SeededRandom(7)
+    const good = VALID.map((frame, index) => messageOf(index % 2 === 0 ? [frame, BASE, frame] : [frame]))
+    for (let round = 0; round < 100_000; round++) {
+      const bytes = Buffer.from(good[round % good.length] ?? [])
+      // The head most of all: a change within a body is no news.
+      for (let changes = random.below(4); changes >= 0; changes--) bytes[random.below(Math.min(bytes.byteLength, 140))] = random.below(256)
+      assertTotal(bytes)
+    }
+  })
+})
+
+describe('the names of a reader', () => {
+  it('are those of the bytes, however many there are and whatever they have in common', () => {
+    const cache = new NameCache()
+    const names = Array.from({ length: 5000 }, (_, index) => `name ${index % 2500}`)
+    // 'Aa' and 'BB' have the same hash by 31.
+    for (const name of ['Aa', 'BB', 'Aa', 'AaAa', 'BBBB', 'AaBB', '', 'ü', ...names, 'Aa']) {
+      const bytes = Buffer.from(`<${name}>`)
+      assert.equal(cache.find(bytes, 1, bytes.byteLength - 1), name)
+    }
+  })
+
+  it('stay what they were when their bytes are written over', () => {
+    const cache = new NameCache()
+    const bytes = Buffer.from('sum')
+    assert.equal(cache.find(bytes, 0, 3), 'sum')
+    bytes.write('max')
+    assert.equal(cache.find(bytes, 0, 3), 'max')
+    assert.equal(cache.find(Buffer.from('sum'), 0, 3), 'sum')
+  })
+
+  it('are as long as they may be', () => assert.ok(Buffer.byteLength(MOST.name) <= Limits.serviceNameBytes))
+})
