@@ -1,5 +1,6 @@
 import type { Log } from '../shared/log.ts'
 import type { CallInput, CallName, CallOutput, PageName } from '../shared/services.ts'
+import type { StandardSchema } from '../shared/standard-schema.ts'
 import type { CookieOptions } from './http/cookies.ts'
 import type { BodySource } from './http/body-stream.ts'
 import type { Method } from './http/parser.ts'
@@ -16,20 +17,36 @@ export type Params<P extends string> = P extends `${infer Head}/${infer Tail}`
       : unknown
 
 export interface CallOptions {
-  /** Milliseconds until the call is given up with NPP_CALL_TIMEOUT; ASYNCDefTimeout without it. */
+  /** Milliseconds until the call is given up with NPP_CALL_TIMEOUT; what the service declares, or ASYNCDefTimeout, without it. */
   readonly timeoutMs?: number
+  /** 0 to 31: a call of a higher one leaves, and is taken, before all others. What the service declares, or 0, without it. */
+  readonly priority?: number
+  /**
+   * Gives the call up with NPP_CALL_CANCELLED when it is aborted: one that has not left is not sent, and the reply to any other is dropped.
+   * With `req.signal` a call ends with the client that it was made for.
+   */
+  readonly signal?: AbortSignal
 }
 
 /**
  * Has a service process run `name` with `input` and resolves with what it returns. Rejects with an NppError: NPP_CALL_TIMEOUT, NPP_NO_SERVICE,
- * NPP_NO_SUCH_SERVICE, NPP_SERVICE_FAILED (a ServiceError), NPP_BACKLOG_FULL, NPP_CALL_INPUT, NPP_CALL_TOO_LARGE, NPP_REPLY_TOO_LARGE, NPP_CALL_CANCELLED. A handler that lets it pass answers
- * with the status of that error.
+ * NPP_NO_SUCH_SERVICE, NPP_SERVICE_FAILED (a ServiceError), NPP_INPUT_INVALID (an InputError), NPP_BACKLOG_FULL, NPP_CALL_INPUT,
+ * NPP_CALL_TOO_LARGE, NPP_REPLY_TOO_LARGE, NPP_CALL_CANCELLED. A handler that lets it pass answers with the status of that error. Bytes
+ * (Buffer, Uint8Array) travel as they are. Calls leave at the end of the turn of the event loop in which they were made.
  */
-export type CallAsync<S> = unknown extends S ? UntypedCall : TypedCall<S>
+export type CallAsync<S = unknown> = unknown extends S ? UntypedCall : TypedCall<S>
 
-type UntypedCall = (name: string, input?: unknown, options?: CallOptions) => Promise<unknown>
+interface UntypedCall {
+  (name: string, input?: unknown, options?: CallOptions): Promise<unknown>
+  /** As the call itself, for a service whose result nobody waits for: resolves when the call is in the queue. */
+  readonly noReply: (name: string, input?: unknown, options?: CallOptions) => Promise<void>
+}
 
-type TypedCall<S> = <K extends CallName<S>>(name: K, ...rest: CallArguments<CallInput<S, K>>) => Promise<CallOutput<S, K>>
+interface TypedCall<S> {
+  <K extends CallName<S>>(name: K, ...rest: CallArguments<CallInput<S, K>>): Promise<CallOutput<S, K>>
+  /** As the call itself, for a service whose result nobody waits for: resolves when the call is in the queue. */
+  readonly noReply: <K extends CallName<S>>(name: K, ...rest: CallArguments<CallInput<S, K>>) => Promise<void>
+}
 
 type CallArguments<I> = undefined extends I ? [input?: I, options?: CallOptions] : [input: I, options?: CallOptions]
 
@@ -120,8 +137,11 @@ export type ErrorHandler = (problem: Problem, res: Response) => void
 /** A route whose whole answer a page service writes. */
 export interface Forward<K extends string = string> {
   readonly forward: K
-  readonly options: CallOptions
+  readonly options: ForwardOptions
 }
+
+/** Of a forward: it has no signal, as it is made before there is a request. */
+export type ForwardOptions = Pick<CallOptions, 'timeoutMs' | 'priority'>
 
 /** What a route has of its own. */
 export interface RouteOptions {
@@ -158,6 +178,12 @@ export interface AppContext<S = unknown> {
 /** The default export of app.ts, before defineApp. Events as in Node++; one that throws is logged and harms no request. */
 export interface App<S = unknown> {
   routes(route: Route<S>): void
+  /**
+   * What checks the inputs of services before a call is sent: an input that is not valid rejects with NPP_INPUT_INVALID, which answers 400 with
+   * the fields at fault. Any Standard Schema library (zod, valibot, arktype) makes them. Keep them in a module of their own, which svc.ts imports
+   * too: the input travels as it was given, and `service({ input })` there makes of it what the schema makes.
+   */
+  readonly schemas?: Schemas<S>
   /** Before the first request; the engine waits for its promise, and does not start when it fails. */
   init?(app: AppContext<S>): void | Promise<void>
   /** After the last request. */
@@ -165,6 +191,11 @@ export interface App<S = unknown> {
   everySecond?(app: AppContext<S>): void | Promise<void>
   everyMinute?(app: AppContext<S>): void | Promise<void>
 }
+
+/** The schemas of services by their names; each takes what the service takes. */
+export type Schemas<S> = unknown extends S
+  ? Readonly<Record<string, StandardSchema>>
+  : { readonly [K in CallName<S>]?: StandardSchema<CallInput<S, K>, unknown> }
 
 /** The default export of app.ts. */
 export interface AppDefinition<S = unknown> {
@@ -178,6 +209,6 @@ export function defineApp<S = unknown>(app: App<S>): AppDefinition<S> {
 }
 
 /** Makes a route whose whole answer, status and header and body, the page service of this name writes. */
-export function forward<const K extends string>(name: K, options: CallOptions = {}): Forward<K> {
+export function forward<const K extends string>(name: K, options: ForwardOptions = {}): Forward<K> {
   return { forward: name, options }
 }

@@ -6,6 +6,7 @@ import { NppError, messageOf, type NppCode } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
 import type { ProcessLog } from '../shared/log.ts'
 import type { TimerWheel } from '../shared/timer-wheel.ts'
+import type { CallAsync } from './api.ts'
 import { AccessLog, CLIENT_GONE } from './access-log.ts'
 import type { Caller } from './call/caller.ts'
 import { ConnectionTable, type DeadlineOwner } from './connection-table.ts'
@@ -48,7 +49,7 @@ const NO_PATH = 'the target is neither a path nor a URL, or its escapes are not 
 export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, RequestTaker, AnswerDesk {
   readonly trustedPeers: TrustedPeers | undefined
   readonly #config: Config
-  readonly #caller: Caller
+  readonly callAsync: CallAsync
   readonly #clock: TurnClock
   readonly #log: ProcessLog
   readonly #access: AccessLog | undefined
@@ -82,7 +83,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
     this.writeTimeoutMs = writeTimeout * 1000
     this.#keepAliveTimeoutMs = keepAliveTimeout * 1000
     this.#leastTaken = Math.max(minSendRate * writeTimeout, 1)
-    this.#caller = options.caller
+    this.callAsync = options.caller.callAsync
     this.trustedPeers = trustedPeersOf(options.config)
     this.#mayBeSecure = options.config.hstsMaxAge > 0 && (options.config.httpsPort !== undefined || this.trustedPeers !== undefined)
     this.#clock = new TurnClock(options.clock)
@@ -254,10 +255,6 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
 
   nextRequestId(): string {
     return this.#idPrefix + (this.#nextId++).toString(36)
-  }
-
-  call(name: string, input: unknown, options: { readonly timeoutMs?: number } | undefined): Promise<unknown> {
-    return this.#caller.call(name, input, options)
   }
 
   // Handling.

@@ -101,6 +101,7 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
     maxBacklog: config.maxBacklog,
     maxBacklogBytes: config.maxBacklogBytes,
     maxPerService: config.maxPerService,
+    ...(app.schemas === undefined ? {} : { schemas: app.schemas }),
     hasService: () => presence.isThere(),
     clock,
     wheel,
@@ -111,7 +112,7 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
 
   const context: AppContext = {
     log,
-    callAsync: (name: string, input?: unknown, callOptions?: { readonly timeoutMs?: number }) => caller.call(name, input, callOptions),
+    callAsync: caller.callAsync,
   }
   await app.init?.(context)
   closers.add(() => app.done?.(context))

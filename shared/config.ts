@@ -50,6 +50,7 @@ export interface Config {
   readonly accessLog: boolean
   readonly ASYNCId: string
   readonly ASYNCSvcProcesses: number
+  readonly ASYNCSvcConcurrency: number
   readonly ASYNCDefTimeout: number
   readonly maxBacklog: number
   readonly maxBacklogBytes: number
@@ -220,6 +221,11 @@ const SETTINGS: Settings = {
     initial: 1,
     about: 'Service processes that npp start runs; 0 under pm2, which runs them itself.',
   },
+  ASYNCSvcConcurrency: {
+    ...whole(1, 64, 'calls'),
+    initial: 1,
+    about: 'Calls that a service process runs at a time while they wait for something, where svc does not say it.',
+  },
   ASYNCDefTimeout: { ...seconds(0.001, 1800), initial: 60, about: 'Deadline of a call that names none.' },
   maxBacklog: { ...whole(0, 1_000_000, 'calls'), initial: 10_000, about: 'Calls that may wait for room in the request queue.' },
   // Ten thousand calls of 6 KiB, and no more memory than the smallest machine can spare.
@@ -381,6 +387,7 @@ export function loadConfig(sources: ConfigSources): Config {
     accessLog: value('accessLog'),
     ASYNCId: value('ASYNCId'),
     ASYNCSvcProcesses: value('ASYNCSvcProcesses'),
+    ASYNCSvcConcurrency: value('ASYNCSvcConcurrency'),
     ASYNCDefTimeout: value('ASYNCDefTimeout'),
     maxBacklog: value('maxBacklog'),
     maxBacklogBytes: value('maxBacklogBytes'),

@@ -54,11 +54,16 @@ const ERRORS = {
 
   // Calls.
   NPP_CALL_INPUT: { status: 500, exit: 70, summary: 'The input or output of a call cannot be encoded.' },
+  NPP_INPUT_INVALID: { status: 400, exit: 70, summary: 'The input of a call is not what its schema allows.' },
   NPP_CALL_TOO_LARGE: { status: 413, exit: 70, summary: 'The input of a call does not fit into a message.' },
   NPP_REPLY_TOO_LARGE: { status: 500, exit: 70, summary: 'The result of a service does not fit into a message.' },
   NPP_CALL_TIMEOUT: { status: 504, exit: 70, summary: 'The service did not reply before the deadline of the call.' },
-  NPP_CALL_CANCELLED: { status: 503, exit: 70, summary: 'The call was given up because the engine stops.' },
-  NPP_BACKLOG_FULL: { status: 503, exit: 70, summary: 'More calls wait for room in the queue than maxBacklog allows.' },
+  NPP_CALL_CANCELLED: { status: 503, exit: 70, summary: 'The call was given up, by its signal or because the engine stops.' },
+  NPP_BACKLOG_FULL: {
+    status: 503,
+    exit: 70,
+    summary: 'More calls wait for room in the queue than maxBacklog, maxBacklogBytes or maxPerService allow.',
+  },
   NPP_NO_SERVICE: { status: 503, exit: 70, summary: 'No service process is running.' },
   NPP_NO_SUCH_SERVICE: { status: 500, exit: 70, summary: 'The service processes know no service of this name.' },
   NPP_SERVICE_FAILED: { status: 500, exit: 70, summary: 'The service threw or rejected.' },

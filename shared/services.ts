@@ -1,12 +1,32 @@
+import type { StandardSchema } from './standard-schema.ts'
+
 /**
  * What a site's services look like to the compiler and on the wire. `app` reads these types from the site's svc.ts by `import type` only;
  * neither side imports the other.
  */
 export type Service = (input: never, context: ServiceContext) => unknown
 
+/** What is said of a service besides its function. */
+export interface ServiceOptions {
+  /** Running it twice with the same input does what running it once does: so a call may be made again when a process dies with it. Default: false. */
+  readonly idempotent?: boolean
+  /** Of its calls, where they name none: 0 (default) to 31, higher first. */
+  readonly priority?: number
+  /** Milliseconds until its calls are given up, where they name none; ASYNCDefTimeout without it. */
+  readonly timeoutMs?: number
+}
+
+/** A service with options: made by `service`. I is what it is called with, R what its function returns. */
+export interface DeclaredService<I = unknown, R = unknown> {
+  readonly run: Service
+  readonly options: ServiceOptions & { readonly input?: StandardSchema<unknown, unknown> }
+  /** For the compiler alone. */
+  readonly types?: { readonly input: I; readonly result: R }
+}
+
 /** What a service is told besides its input. */
 export interface ServiceContext {
-  /** Aborted when the deadline of the call passes or the process stops. */
+  /** Aborted when nobody waits for the result any more: the deadline of the call has passed, it was cancelled, or its engine is gone. */
   readonly signal: AbortSignal
 }
 
@@ -17,17 +37,27 @@ export interface PageService {
 
 export type PageHandler = (req: PageRequest, res: PageResponse) => void | PromiseLike<void>
 
-export type ServiceTable = Readonly<Record<string, Service | PageService>>
+export type ServiceTable = Readonly<Record<string, Service | PageService | DeclaredService>>
 
 /** The default export of svc.ts. */
 export interface ServiceDefinition<T extends ServiceTable = ServiceTable> {
   readonly npp: 'services'
   readonly services: T
+  readonly options: ServicesOptions
+}
+
+/** What is said of all services of a site. */
+export interface ServicesOptions {
+  /**
+   * Calls that a service process runs at a time, 1 to 64, of services that wait for something (await); one that computes has the process for
+   * itself anyway. ASYNCSvcConcurrency without it.
+   */
+  readonly concurrency?: number
 }
 
 /** Names of the services that `callAsync` reaches. */
 export type CallName<S> =
-  S extends ServiceDefinition<infer T> ? { [K in keyof T]: T[K] extends Service ? K : never }[keyof T] & string : never
+  S extends ServiceDefinition<infer T> ? { [K in keyof T]: T[K] extends Service | DeclaredService ? K : never }[keyof T] & string : never
 
 /** Names of the services that `forward` reaches; any, where the site does not say what services it has. */
 export type PageName<S> = unknown extends S
@@ -40,11 +70,13 @@ export type PageName<S> = unknown extends S
 export type CallInput<S, K extends string> =
   S extends ServiceDefinition<infer T>
     ? K extends keyof T
-      ? T[K] extends (...args: infer A) => unknown
-        ? A extends readonly []
-          ? undefined
-          : A[0]
-        : never
+      ? T[K] extends DeclaredService<infer I>
+        ? I
+        : T[K] extends (...args: infer A) => unknown
+          ? A extends readonly []
+            ? undefined
+            : A[0]
+          : never
       : never
     : never
 
@@ -52,9 +84,11 @@ export type CallInput<S, K extends string> =
 export type CallOutput<S, K extends string> =
   S extends ServiceDefinition<infer T>
     ? K extends keyof T
-      ? T[K] extends (...args: never) => infer R
+      ? T[K] extends DeclaredService<unknown, infer R>
         ? Awaited<R>
-        : never
+        : T[K] extends (...args: never) => infer R
+          ? Awaited<R>
+          : never
       : never
     : never
 

@@ -29,13 +29,14 @@ export async function runService(options: ServiceProcessOptions): Promise<number
   crashOnUncaught(log)
   if (supervised) clearUpAfterEngine(instanceId, stop.signal)
   const registry = await loadRegistry(site)
+  const concurrency = registry.concurrency ?? options.config.ASYNCSvcConcurrency
   let served = false
   while (!stop.signal.aborted) {
     const instance = await attach(instanceId, clock, stop.signal)
     if (instance === undefined) break
     served = true
     log.info({ instance: instanceId, services: registry.names }, 'npp_svc attached')
-    const worker = new Worker({ requests: instance.requests, replies: instance.replies, registry, clock, log })
+    const worker = new Worker({ requests: instance.requests, replies: instance.replies, registry, concurrency, clock, log })
     const outcome = await serve(worker, instance, stop.signal)
     instance.detach()
     log.info({ instance: instanceId }, outcome === 'stopped' ? 'npp_svc ends' : 'npp_app is gone; waiting for another')

@@ -72,6 +72,12 @@ export class ReplyBox {
     if (!(body instanceof EncodeError)) this.#put(call, FrameKind.Failure, BodyForm.Packed, body, runMicros)
   }
 
+  /** Puts in what a service says of itself, for any engine. */
+  announce(declaration: object): void {
+    const body = encodeBody(declaration)
+    if (!(body instanceof EncodeError)) this.#append(0, 0, FrameKind.Announcement, 0, 0, 0, BodyForm.Packed, body)
+  }
+
   /** Sends what there is, as far as there is room. */
   flush(): void {
     if (this.#isClosed || this.isEmpty) return
@@ -94,16 +100,29 @@ export class ReplyBox {
     this.#emptied()
   }
 
-  #put(call: RunningCall, kind: FrameKind, form: BodyForm, body: Uint8Array, runMicros: number): void {
+  #put(to: RunningCall, kind: FrameKind, form: BodyForm, body: Uint8Array, runMicros: number): void {
+    this.#append(to.engine, to.epoch, kind, to.call, to.generation, runMicros, form, body)
+  }
+
+  #append(
+    engine: number,
+    epoch: number,
+    kind: FrameKind,
+    call: number,
+    generation: number,
+    runMicros: number,
+    form: BodyForm,
+    body: Uint8Array,
+  ): void {
     if (this.#isClosed) return
     const writer = this.#writer
-    if (call.engine !== writer.engine || call.epoch !== writer.epoch) {
+    if (engine !== writer.engine || epoch !== writer.epoch) {
       this.#completeMessage()
-      writer.begin(call.engine, call.epoch)
+      writer.begin(engine, epoch)
     }
-    if (writer.reply(kind, call.call, call.generation, runMicros, form, body)) return
+    if (writer.reply(kind, call, generation, runMicros, form, body)) return
     this.#completeMessage()
-    writer.reply(kind, call.call, call.generation, runMicros, form, body)
+    writer.reply(kind, call, generation, runMicros, form, body)
   }
 
   /** Sends the message in the making, or puts it aside where there is no room. */

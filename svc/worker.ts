@@ -74,8 +74,10 @@ export class Worker {
     }
   }
 
-  /** Begins to take calls. */
+  /** Says what the services declare, and begins to take calls. */
   start(): void {
+    for (const declaration of this.#options.registry.declarations) this.#box.announce(declaration)
+    this.#box.flush()
     this.#listen()
   }
 

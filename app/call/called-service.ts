@@ -9,6 +9,11 @@ export class CalledService {
   readonly nameBytes: Buffer
   /** Expected run time in microseconds; below 0 until the first reply. */
   estimate = -1
+  /** What the service has declared of itself, if it has. */
+  isDeclared = false
+  idempotent = false
+  priority = 0
+  timeoutMs: number | undefined
   /** Calls of it in the backlog, and their bytes. */
   waiting = 0
   waitingBytes = 0
@@ -20,6 +25,14 @@ export class CalledService {
     this.nameBytes = Buffer.from(name)
   }
 
+  /** Takes over what a service process says of the service. */
+  declare(declaration: object): void {
+    this.isDeclared = true
+    this.idempotent = 'idempotent' in declaration && declaration.idempotent === true
+    this.priority = 'priority' in declaration && isPriority(declaration.priority) ? declaration.priority : 0
+    this.timeoutMs = 'timeoutMs' in declaration && isTimeout(declaration.timeoutMs) ? declaration.timeoutMs : undefined
+  }
+
   /** A service that turns slow is believed at once, one that turns fast only after a while: whoever sits behind it pays for a mistake. */
   ran(micros: number): void {
     this.estimate = micros > this.estimate ? micros : this.estimate + (micros - this.estimate) / WEIGHT
@@ -28,6 +41,16 @@ export class CalledService {
   laneOf(priority: number): Lane {
     return (this.lanes[priority] ??= new Lane(this, priority))
   }
+}
+
+const MOST_PRIORITY = 31
+
+export function isPriority(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MOST_PRIORITY
+}
+
+export function isTimeout(value: unknown): value is number {
+  return typeof value === 'number' && value > 0 && value < Infinity
 }
 
 /** The calls of one service and one priority that wait, in the order in which they were made. */

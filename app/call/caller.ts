@@ -10,8 +10,10 @@ import { NppError } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
 import type { Log } from '../../shared/log.ts'
 import type { TimerWheel } from '../../shared/timer-wheel.ts'
+import type { CallAsync, CallOptions } from '../api.ts'
 import { Backlog } from './backlog.ts'
-import { CalledService } from './called-service.ts'
+import { callAsyncOf, type InputSchemas } from './call-async.ts'
+import { CalledService, isPriority, isTimeout } from './called-service.ts'
 import { failureOf } from './failure.ts'
 import { OutgoingCall, type Waiter } from './outgoing-call.ts'
 import { PendingCalls } from './pending-calls.ts'
@@ -31,6 +33,8 @@ export interface CallerOptions {
   readonly maxBacklogBytes?: number
   /** Per cent of both that the calls of one service may take; without it all. */
   readonly maxPerService?: number
+  /** What checks inputs before they are sent, by the names of services. */
+  readonly schemas?: InputSchemas
   /** Asks whether a service process is there, or about to be. */
   readonly hasService: () => boolean
   /** Where calls are noted that were given up after they had left; without it services run them. */
@@ -40,15 +44,7 @@ export interface CallerOptions {
   readonly log: Log
 }
 
-/** How a call is made; what is missing has its default. */
-export interface CallSettings {
-  readonly timeoutMs?: number
-  readonly priority?: number
-  readonly signal?: AbortSignal
-}
-
-const NO_SETTINGS: CallSettings = {}
-const MOST_PRIORITY = 31
+const NO_OPTIONS: CallOptions = {}
 
 /** Names of services that are remembered; a site that makes up names call by call is to fill no memory. */
 const MOST_SERVICES = 4096
@@ -63,6 +59,8 @@ export class Caller {
   /** Messages dropped because they were not for this engine, or not what they should be. */
   strayMessages = 0
 
+  /** What handlers and events call services by. */
+  readonly callAsync: CallAsync
   readonly #options: CallerOptions
   readonly #pending = new PendingCalls()
   readonly #services = new Map<string, CalledService>()
@@ -78,6 +76,7 @@ export class Caller {
   constructor(options: CallerOptions) {
     const { requests, replies, engine, epoch } = options
     this.#options = options
+    this.callAsync = callAsyncOf(this, options.schemas)
     this.#reader = new BatchReader(Buffer.alloc(replies.messageSize), new NameCache())
     this.#unclaimed = Buffer.alloc(requests.messageSize)
     const writer = new BatchWriter(requests.messageSize, process.pid)
@@ -106,24 +105,24 @@ export class Caller {
   }
 
   /** Calls a service and resolves with its result; see CallAsync for what it rejects with. */
-  call(name: string, input: unknown, settings: CallSettings | undefined): Promise<unknown> {
+  call(name: string, input: unknown, settings: CallOptions | undefined): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.start(FrameKind.Call, name, input, settings, { replied: resolve, failed: reject })
     })
   }
 
   /** Calls a service that is to send no reply; resolves when the call is in the queue. */
-  callNoReply(name: string, input: unknown, settings: CallSettings | undefined): Promise<void> {
+  callNoReply(name: string, input: unknown, settings: CallOptions | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const waiter = { replied: () => resolve(), failed: reject }
-      const refused = this.#start(FrameKind.Call, name, input, settings ?? NO_SETTINGS, waiter, false)
+      const refused = this.#start(FrameKind.Call, name, input, settings ?? NO_OPTIONS, waiter, false)
       if (refused !== undefined) reject(refused)
     })
   }
 
   /** Starts a call of either kind. The waiter is told before this returns when the call cannot be made at all. */
-  start(kind: FrameKind, name: string, input: unknown, settings: CallSettings | undefined, waiter: Waiter): void {
-    const refused = this.#start(kind, name, input, settings ?? NO_SETTINGS, waiter, true)
+  start(kind: FrameKind, name: string, input: unknown, settings: CallOptions | undefined, waiter: Waiter): void {
+    const refused = this.#start(kind, name, input, settings ?? NO_OPTIONS, waiter, true)
     if (refused !== undefined) waiter.failed(refused)
   }
 
@@ -150,17 +149,19 @@ export class Caller {
     this.#end(call).failed(new NppError('NPP_CALL_TIMEOUT', `service ${name} did not reply before the deadline of the call`))
   }
 
-  #start(kind: FrameKind, name: string, input: unknown, settings: CallSettings, waiter: Waiter, wantsReply: boolean): NppError | undefined {
+  #start(kind: FrameKind, name: string, input: unknown, settings: CallOptions, waiter: Waiter, wantsReply: boolean): NppError | undefined {
     const { requests, clock, wheel, defaultTimeoutMs } = this.#options
     if (this.#stopped) return new NppError('NPP_CALL_CANCELLED', `the call of ${name} was not made: the engine stops`)
-    const { priority = 0, timeoutMs = defaultTimeoutMs, signal } = settings
-    const wrong = wrongSetting(name, timeoutMs, priority)
-    if (wrong !== undefined) return wrong
+    const service = this.#serviceOf(name)
+    const { priority = service.priority, timeoutMs = service.timeoutMs ?? defaultTimeoutMs, signal } = settings
+    if (!isTimeout(timeoutMs))
+      return new NppError('NPP_CALL_INPUT', `timeoutMs of the call of ${name} is ${String(timeoutMs)}, not a number above 0`)
+    if (!isPriority(priority))
+      return new NppError('NPP_CALL_INPUT', `priority of the call of ${name} is ${String(priority)}, not a whole number from 0 to 31`)
     if (signal?.aborted === true) return cancelled(name, 'was not made')
     if (!this.#options.hasService()) {
       return new NppError('NPP_NO_SERVICE', 'no service process is running: set ASYNCSvcProcesses, or start one with npx npp svc')
     }
-    const service = this.#serviceOf(name)
     if (service.nameBytes.byteLength > Limits.serviceNameBytes)
       return new NppError(
         'NPP_CALL_INPUT',
@@ -238,7 +239,8 @@ export class Caller {
     const known = this.#services.get(name)
     if (known !== undefined) return known
     const service = new CalledService(name)
-    if (this.#services.size >= MOST_SERVICES) this.#services.clear()
+    if (this.#services.size >= MOST_SERVICES)
+      for (const [other, { isDeclared }] of this.#services) if (!isDeclared) this.#services.delete(other)
     this.#services.set(name, service)
     return service
   }
@@ -304,10 +306,28 @@ export class Caller {
       const fault = reader.read(length)
       taken += Math.max(reader.left, 1)
       if (fault !== undefined) this.#drop({ reason: fault.reason }, 'a message on the reply queue is not one of npp')
-      else if (reader.engine !== engine || reader.epoch !== epoch)
-        this.#drop({ sender: reader.sender }, 'a reply is for another engine process')
-      else while (reader.next() && !this.#stopped) this.#deliver(reader)
+      else this.#deliverAll(reader, reader.engine === engine && reader.epoch === epoch)
     }
+  }
+
+  #deliverAll(reader: BatchReader, isOurs: boolean): void {
+    while (!this.#stopped && reader.next()) {
+      if (reader.kind === FrameKind.Announcement) this.#hear(reader)
+      else if (isOurs) this.#deliver(reader)
+      else {
+        this.#drop({ sender: reader.sender }, 'a reply is for another engine process')
+        return
+      }
+    }
+  }
+
+  /** A service process says what its services declare. */
+  #hear(reader: BatchReader): void {
+    const decoded = reader.body()
+    const value = decoded instanceof DecodeError ? undefined : decoded.value
+    if (typeof value === 'object' && value !== null && 'name' in value && typeof value.name === 'string')
+      this.#serviceOf(value.name).declare(value)
+    else this.#drop({ sender: reader.sender }, 'an announcement on the reply queue is malformed')
   }
 
   #deliver(reader: BatchReader): void {
@@ -337,14 +357,6 @@ export class Caller {
     this.strayMessages++
     this.#options.log.warn(fields, message)
   }
-}
-
-function wrongSetting(name: string, timeoutMs: number, priority: number): NppError | undefined {
-  if (!(timeoutMs > 0 && Number.isFinite(timeoutMs)))
-    return new NppError('NPP_CALL_INPUT', `timeoutMs of the call of ${name} is ${timeoutMs}, not a number above 0`)
-  if (!(Number.isInteger(priority) && priority >= 0 && priority <= MOST_PRIORITY))
-    return new NppError('NPP_CALL_INPUT', `priority of the call of ${name} is ${priority}, not a whole number from 0 to ${MOST_PRIORITY}`)
-  return undefined
 }
 
 function cancelled(name: string, what: string): NppError {

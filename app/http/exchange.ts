@@ -1,5 +1,6 @@
 import type { NppError } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
+import type { CallAsync } from '../api.ts'
 import { AnswerState } from './answer-state.ts'
 import type { TrustedPeers } from './client.ts'
 import { METHODS, type Method, type RequestParser } from './parser.ts'
@@ -16,7 +17,7 @@ export interface ExchangeContext {
   /** Address of the other end of the connection, '' when it is gone. */
   addressOf(slot: number, generation: number): string
   nextRequestId(): string
-  call(name: string, input: unknown, options: { readonly timeoutMs?: number } | undefined): Promise<unknown>
+  readonly callAsync: CallAsync
   /** The answer is complete. */
   answered(exchange: Exchange): void
   /** The answer is the file at this path. */

@@ -2,6 +2,7 @@ import '../../shared/bytes.ts'
 import { NppError, messageOf } from '../../shared/errors.ts'
 import { addressOfClient, hostOfClient, isSecureClient } from './client.ts'
 import { parseCookies } from './cookies.ts'
+import type { CallAsync } from '../api.ts'
 import type { Exchange } from './exchange.ts'
 import { fieldPairs, findField, readFirst } from './fields.ts'
 import type { Method } from './parser.ts'
@@ -112,8 +113,8 @@ export class HttpRequest {
     return new URLSearchParams(body.utf8Slice(0, body.byteLength))
   }
 
-  callAsync(name: string, input?: unknown, options?: { readonly timeoutMs?: number }): Promise<unknown> {
-    return this.#exchange.context.call(name, input, options)
+  get callAsync(): CallAsync {
+    return this.#exchange.context.callAsync
   }
 
   /** From here on the request is this one; what it was belongs to another. */

@@ -8,7 +8,7 @@ export function exchangeFor(answered: (exchange: Exchange) => void = () => undef
     isSecure: () => isSecure,
     addressOf: () => '',
     nextRequestId: () => 'id',
-    call: () => Promise.reject(new Error('no calls here')),
+    callAsync: Object.assign(() => Promise.reject(new Error('no calls here')), { noReply: () => Promise.resolve() }),
     answered,
     sendFile: () => undefined,
     stream: () => undefined,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
-import { Caller, type CallSettings } from '../../app/call/caller.ts'
+import type { CallOptions } from '../../app/api.ts'
+import type { InputSchemas } from '../../app/call/call-async.ts'
+import { Caller } from '../../app/call/caller.ts'
 import { bodyOf, formOf } from '../../ipc/body.ts'
 import { MemoryCancelBoard } from '../../ipc/cancel-board.ts'
 import { EncodeError, FrameKind } from '../../ipc/frame.ts'
@@ -9,7 +11,7 @@ import type { MessageQueue } from '../../ipc/message-queue.ts'
 import { NppError } from '../../shared/errors.ts'
 import { TimerWheel } from '../../shared/timer-wheel.ts'
 import { FakeClock } from './fake-clock.ts'
-import { messageOf, mustFrames, type Frame } from './frames.ts'
+import { BASE, messageOf, mustFrames, type Frame } from './frames.ts'
 import { RecordedLog } from './recorded-log.ts'
 
 export const ENGINE = 2
@@ -22,6 +24,7 @@ interface Setup {
   readonly maxBacklog?: number
   readonly maxBacklogBytes?: number
   readonly maxPerService?: number
+  readonly schemas?: InputSchemas
 }
 
 /** A caller with queues in memory, the test at their other ends in place of the services. */
@@ -66,13 +69,23 @@ export class GivenCaller {
   }
 
   /** Calls; what comes of it is kept, so that no rejection is unheard of. */
-  call(name: string, input?: unknown, settings?: CallSettings): Call {
+  call(name: string, input?: unknown, settings?: CallOptions): Call {
     return new Call(this.caller.call(name, input, settings))
   }
 
   /** As `call`, and wants no reply. */
-  callNoReply(name: string, input?: unknown, settings?: CallSettings): Call {
+  callNoReply(name: string, input?: unknown, settings?: CallOptions): Call {
     return new Call(this.caller.callNoReply(name, input, settings))
+  }
+
+  /** As a handler calls, through the schemas. */
+  callChecked(name: string, input: unknown, isSilent = false): Call {
+    return new Call((isSilent ? this.caller.callAsync.noReply : this.caller.callAsync)(name, input))
+  }
+
+  /** Says of a service what its process would. */
+  announce(value: unknown, changes: Partial<Frame> = {}): void {
+    this.reply({ ...BASE, engine: 0, epoch: 0 }, value, { kind: FrameKind.Announcement, ...changes })
   }
 
   /** Has services answered once, each after so many microseconds. */
@@ -123,7 +136,7 @@ export class GivenCaller {
   }
 }
 
-class Call {
+export class Call {
   readonly promise: Promise<unknown>
   settled = false
 

@@ -5,6 +5,7 @@ import { MemoryCancelBoard } from '../../ipc/cancel-board.ts'
 import { EncodeError } from '../../ipc/frame.ts'
 import { createMemoryQueue } from '../../ipc/memory-queue.ts'
 import type { MessageQueue } from '../../ipc/message-queue.ts'
+import type { ServiceTable } from '../../shared/services.ts'
 import { defineServices, page } from '../../svc/index.ts'
 import { Registry } from '../../svc/registry.ts'
 import { Worker } from '../../svc/worker.ts'
@@ -33,6 +34,8 @@ export interface Reply {
 interface Setup {
   readonly repliesDepth?: number
   readonly concurrency?: number
+  /** Services of another definition. */
+  readonly declared?: ServiceTable
 }
 
 /** A worker with queues in memory, the test at their other ends in place of the engine. */
@@ -52,7 +55,7 @@ export class GivenWorker {
   readonly closeWorkersQueues: () => void
   #sent = 0
 
-  constructor(context: TestContext, { repliesDepth = 10, concurrency = 1 }: Setup = {}) {
+  constructor(context: TestContext, { repliesDepth = 10, concurrency = 1, declared }: Setup = {}) {
     const requests = createMemoryQueue({ name: 'requests', maxMessages: 10, messageSize: MESSAGE })
     const replies = createMemoryQueue({ name: 'replies', maxMessages: repliesDepth, messageSize: MESSAGE })
     this.requests = requests.open()
@@ -120,7 +123,7 @@ export class GivenWorker {
     this.worker = new Worker({
       requests: workerRequests,
       replies: workerReplies,
-      registry: new Registry(definition, 'svc.ts'),
+      registry: new Registry(declared === undefined ? definition : defineServices(declared), 'svc.ts'),
       concurrency,
       cancels: this.cancels,
       clock: this.clock,

@@ -2,7 +2,9 @@
  * What must compile, and what must not: the build of this file is the test. Each @ts-expect-error fails the build when its line compiles.
  */
 import { defineApp, forward, type Params } from 'npp/app'
-import { defineServices, page } from 'npp/svc'
+import { defineServices, page, service, type StandardSchema } from 'npp/svc'
+
+declare const amount: StandardSchema<{ amount: number | string }, { amount: number }>
 
 const services = defineServices({
   sum: ({ upTo }: { upTo: number }) => ({ sum: upTo }),
@@ -12,6 +14,15 @@ const services = defineServices({
   },
   none: () => 'nothing asked',
   maybe: (limit?: number) => limit ?? 0,
+  declared: service({ idempotent: true, priority: 3, timeoutMs: 50 }, async (text: string) => {
+    await Promise.resolve()
+    return text.length > 0
+  }),
+  checked: service({ input: amount }, (input) => {
+    same<{ amount: number }>({ amount: 1 })(input)
+    return input.amount
+  }),
+  idle: service({}, () => 5n),
   report: page((req, res) => res.html('')),
 })
 
@@ -29,6 +40,11 @@ export const typed = defineApp<typeof services>({
       same<string>('')(await req.callAsync('none'))
       same<number>(0)(await req.callAsync('maybe'))
       same<number>(0)(await req.callAsync('maybe', 3))
+      same<boolean>(true)(await req.callAsync('declared', 'text', { priority: 31, signal: req.signal }))
+      same<number>(0)(await req.callAsync('checked', { amount: '5' }))
+      same<bigint>(0n)(await req.callAsync('idle'))
+      const { callAsync } = req
+      same<void>(undefined)(await callAsync.noReply('sum', { upTo: 1 }, { timeoutMs: 5 }))
       res.json({ sum })
     })
     route.get('/good/report', forward('report'))
@@ -48,9 +64,19 @@ export const typed = defineApp<typeof services>({
       await req.callAsync('report')
       // @ts-expect-error: no such option
       await req.callAsync('sum', { upTo: 1 }, { timeout: 5 })
+      // @ts-expect-error: no such service
+      await req.callAsync.noReply('summ')
+      // @ts-expect-error: upTo is a number
+      await req.callAsync.noReply('sum', { upTo: '1' })
+      // @ts-expect-error: declared takes a string
+      await req.callAsync('declared', 1)
+      // @ts-expect-error: amount is a number or a string
+      await req.callAsync('checked', { amount: true })
       // @ts-expect-error: the result has no total
       void (await req.callAsync('sum', { upTo: 1 })).total
     })
+    // @ts-expect-error: a forward has no signal
+    route.get('/bad/signal', forward('report', { signal: AbortSignal.abort() }))
     // @ts-expect-error: no such page
     route.get('/bad/report', forward('reports'))
     // @ts-expect-error: sum is called, not forwarded to
@@ -72,8 +98,10 @@ export const typed = defineApp<typeof services>({
     // @ts-expect-error: a status is a number
     route.get('/status', (req, res) => res.status('200').text(''))
   },
+  schemas: { checked: amount },
   async init(app) {
     same<number>(0)((await app.callAsync('sum', { upTo: 1 })).sum)
+    await app.callAsync.noReply('none')
     // @ts-expect-error: no such service
     await app.callAsync('nothing')
   },
@@ -86,6 +114,23 @@ export const untyped = defineApp({
     route.get('/page', forward('anything'))
   },
 })
+
+export const wrongSchemas = defineApp<typeof services>({
+  routes: () => undefined,
+  schemas: {
+    // @ts-expect-error: later takes a string
+    later: amount,
+  },
+})
+
+export const unknownSchema = defineApp<typeof services>({
+  routes: () => undefined,
+  // @ts-expect-error: no such service
+  schemas: { latter: amount },
+})
+
+// @ts-expect-error: no such option
+export const wrongOption = service({ retries: 3 }, () => 1)
 
 // @ts-expect-error: a site has routes
 export const routeless = defineApp({})

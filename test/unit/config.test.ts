@@ -178,6 +178,14 @@ const KINDS: readonly (readonly [ConfigKey, readonly (readonly [string, Config[C
     ['1000001', '-1'],
   ],
   [
+    'ASYNCSvcConcurrency',
+    [
+      ['1', 1],
+      ['64', 64],
+    ],
+    ['0', '65', '-1'],
+  ],
+  [
     'maxBacklogBytes',
     [
       ['0', 0],

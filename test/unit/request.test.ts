@@ -28,10 +28,18 @@ class Context implements ExchangeContext {
     return `id-${this.ids++}`
   }
 
-  call(...call: unknown[]): Promise<unknown> {
-    this.calls.push(call)
-    return Promise.resolve('replied')
-  }
+  readonly callAsync = Object.assign(
+    (...call: unknown[]): Promise<unknown> => {
+      this.calls.push(call)
+      return Promise.resolve('replied')
+    },
+    {
+      noReply: (...call: unknown[]): Promise<void> => {
+        this.calls.push(call)
+        return Promise.resolve()
+      },
+    },
+  )
 
   answered(): void {}
 
@@ -111,7 +119,12 @@ describe('a request', () => {
   it('hands calls on', async () => {
     const { req, context } = request('')
     assert.equal(await req.callAsync('sum', { n: 1 }, { timeoutMs: 5 }), 'replied')
-    assert.deepEqual(context.calls, [['sum', { n: 1 }, { timeoutMs: 5 }]])
+    const { callAsync } = req
+    assert.equal(await callAsync.noReply('log', 'text'), undefined)
+    assert.deepEqual(context.calls, [
+      ['sum', { n: 1 }, { timeoutMs: 5 }],
+      ['log', 'text'],
+    ])
   })
 })
 

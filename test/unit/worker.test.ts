@@ -362,6 +362,18 @@ describe('the registry refuses', () => {
       { npp: 'services', services: { a: 1, b: () => 1, c: {}, d: { page: 1 } } },
       /a is neither .*, c is neither .*, d is neither /,
     ],
+    [
+      'options that are none, and lists all of them',
+      {
+        npp: 'services',
+        options: { concurrency: 65 },
+        services: {
+          a: { run: () => 1, options: { priority: 32, timeoutMs: 0, idempotent: 'yes', input: { '~standard': { version: 2 } } } },
+          b: { run: () => 1, options: { priority: 0.5, timeoutMs: Infinity } },
+        },
+      },
+      /idempotent of a .*, priority of a .*, timeoutMs of a .*, input of a .*, priority of b .*, timeoutMs of b .*, concurrency is not a/,
+    ],
   ]
   for (const [rule, definition, message] of wrong)
     it(rule, () =>
