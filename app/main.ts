@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { ownInstance, type OwnedInstance } from '../ipc/instance.ts'
+import { watchProcess } from '../native/index.ts'
 import { createSystemClock, type Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config.ts'
 import { NppError, messageOf, stackOf } from '../shared/errors.ts'
@@ -9,6 +10,7 @@ import { importDefault, type SiteFiles } from '../shared/site.ts'
 import { TimerWheel } from '../shared/timer-wheel.ts'
 import type { App, AppContext } from './api.ts'
 import { Caller } from './call/caller.ts'
+import { ServiceWatch } from './call/service-watch.ts'
 import { Engine } from './engine.ts'
 import { refusalWith } from './http/refusal.ts'
 import { SecurityFields } from './http/security-fields.ts'
@@ -92,6 +94,8 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
     () => instance.hasService(),
     () => supervisor?.isStarting() ?? false,
   )
+  const services = new ServiceWatch({ board: instance.scoreboard.board, engine: 0, epoch: instance.epoch, watch: watchProcess, log })
+  closers.add(() => services.close())
   const caller = new Caller({
     requests: instance.requests,
     replies: instance.replies,
@@ -103,6 +107,7 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
     maxPerService: config.maxPerService,
     ...(app.schemas === undefined ? {} : { schemas: app.schemas }),
     hasService: () => presence.isThere(),
+    services,
     clock,
     wheel,
     log,

@@ -58,6 +58,29 @@ export function replyBytes(bodyBytes: number): number {
   return BATCH_HEADER_BYTES + REPLY_HEADER_BYTES + bodyBytes
 }
 
+/** Where a frame has its generation. */
+const GENERATION_AT = 8
+/** The generation of no call: of a frame that does not count any more. */
+const NO_GENERATION = 0
+
+/** The frame that begins at `frameStart` is nobody's: the call was handed on, and whoever looks at the message later does not find it. */
+export function disownFrame(bytes: Buffer, frameStart: number): void {
+  bytes.writeUInt32LE(NO_GENERATION, frameStart + GENERATION_AT)
+}
+
+/** Where the message ends that stands at the beginning of `bytes`, by what its frames say; 0 where they say something that cannot be. */
+export function messageLengthOf(bytes: Buffer): number {
+  if (bytes.byteLength < BATCH_HEADER_BYTES) return 0
+  let at = BATCH_HEADER_BYTES
+  for (let left = bytes.readUInt16LE(16); left > 0; left--) {
+    const isCall = bytes[at] === FrameKind.Call || bytes[at] === FrameKind.PageCall
+    const header = isCall ? CALL_HEADER_BYTES : REPLY_HEADER_BYTES
+    if (at + header > bytes.byteLength) return 0
+    at += header + bytes.readUInt32LE(at + 12) + (isCall ? bytes.readUInt16LE(at + 16) : 0)
+  }
+  return at > bytes.byteLength ? 0 : at
+}
+
 /** Why bytes are not a message or a body. A value, not an exception: hostile bytes are an expected input. */
 export class DecodeError {
   readonly reason: string

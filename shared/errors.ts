@@ -66,6 +66,7 @@ const ERRORS = {
   },
   NPP_NO_SERVICE: { status: 503, exit: 70, summary: 'No service process is running.' },
   NPP_NO_SUCH_SERVICE: { status: 500, exit: 70, summary: 'The service processes know no service of this name.' },
+  NPP_SERVICE_DIED: { status: 502, exit: 70, summary: 'The service process ended while it had the call in hand.' },
   NPP_SERVICE_FAILED: { status: 500, exit: 70, summary: 'The service threw or rejected.' },
 
   // Requests.

@@ -1,4 +1,6 @@
 import { attach, clearStale, type AttachedInstance } from '../ipc/instance.ts'
+import { ProcessKind } from '../ipc/scoreboard.ts'
+import { startOfProcess } from '../native/index.ts'
 import { createSystemClock } from '../shared/clock.ts'
 import type { Config } from '../shared/config.ts'
 import { NppError, stackOf } from '../shared/errors.ts'
@@ -36,8 +38,17 @@ export async function runService(options: ServiceProcessOptions): Promise<number
     if (instance === undefined) break
     served = true
     log.info({ instance: instanceId, services: registry.names }, 'npp_svc attached')
-    const worker = new Worker({ requests: instance.requests, replies: instance.replies, registry, concurrency, clock, log })
+    const slot = instance.scoreboard.board.claim({
+      kind: ProcessKind.Service,
+      pid: process.pid,
+      start: startOfProcess(process.pid) ?? 0,
+      engine: 0,
+      epoch: 0,
+      concurrency,
+    })
+    const worker = new Worker({ requests: instance.requests, replies: instance.replies, registry, concurrency, slot, clock, log })
     const outcome = await serve(worker, instance, stop.signal)
+    slot.release()
     instance.detach()
     log.info({ instance: instanceId }, outcome === 'stopped' ? 'npp_svc ends' : 'npp_app is gone; waiting for another')
   }

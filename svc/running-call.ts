@@ -16,7 +16,7 @@ export class RunningCall implements ServiceContext {
   /** When it was begun, in milliseconds on CLOCK_MONOTONIC. */
   readonly begunAt: number
   readonly #clock: Clock
-  readonly #deadline: number
+  readonly deadline: number
   #controller: AbortController | undefined
   #timer: NodeJS.Timeout | undefined
 
@@ -31,13 +31,13 @@ export class RunningCall implements ServiceContext {
     this.wantsReply = reader.wantsReply
     this.begunAt = begunAt
     this.#clock = clock
-    this.#deadline = reader.deadline
+    this.deadline = reader.deadline
   }
 
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
-      const left = Math.max(this.#deadline - this.#clock.monotonic(), 0)
+      const left = Math.max(this.deadline - this.#clock.monotonic(), 0)
       this.#timer = setTimeout(() => this.abort(new NppError('NPP_CALL_TIMEOUT', 'the deadline of the call has passed')), left)
       this.#timer.unref()
     }

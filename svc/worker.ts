@@ -1,7 +1,7 @@
 import { BatchReader } from '../ipc/batch-reader.ts'
 import { BatchWriter } from '../ipc/batch-writer.ts'
 import type { CancelBoard } from '../ipc/cancel-board.ts'
-import { DecodeError, FrameKind } from '../ipc/frame.ts'
+import { DecodeError, FrameKind, disownFrame } from '../ipc/frame.ts'
 import type { MessageQueue } from '../ipc/message-queue.ts'
 import { NameCache } from '../ipc/name-cache.ts'
 import type { Clock } from '../shared/clock.ts'
@@ -14,7 +14,17 @@ import type { Registered, Registry } from './registry.ts'
 import { ReplyBox } from './reply-box.ts'
 import { RunningCall } from './running-call.ts'
 
+/** Where a worker shows what it has in hand: if its process is killed, the engine finds it there. */
+export interface HandSlot {
+  /** Where the last message is, from when it is taken from the queue. */
+  readonly inbox: Buffer
+  put(engine: number, epoch: number, call: number, generation: number, service: number, since: number, deadline: number): number
+  clear(entry: number): void
+}
+
 export interface WorkerOptions {
+  /** Without it nobody sees what the worker has in hand. */
+  readonly slot?: HandSlot
   readonly requests: MessageQueue
   readonly replies: MessageQueue
   readonly registry: Registry
@@ -44,6 +54,8 @@ export class Worker {
   /** Calls that wait for something. */
   readonly #running = new Set<RunningCall>()
   readonly #pumpLater: () => void
+  /** Entries of calls that are over, whose replies may not have been sent. */
+  readonly #over: number[] = []
   /** The time, as it was read last. */
   #now = 0
   /** When the message in hand was taken, or calls of it could be begun again. */
@@ -64,12 +76,13 @@ export class Worker {
     const { requests, replies, log } = options
     this.#options = options
     this.#concurrency = options.concurrency ?? 1
-    this.#reader = new BatchReader(Buffer.alloc(requests.messageSize), new NameCache())
+    this.#reader = new BatchReader(options.slot?.inbox ?? Buffer.alloc(requests.messageSize), new NameCache())
     this.#returned = new BatchWriter(requests.messageSize, process.pid)
     this.#box = new ReplyBox(replies, log, () => this.#resume())
     this.#pumpLater = () => {
       this.#isScheduled = false
       this.#box.flush()
+      this.#clearSent()
       this.#resume()
     }
   }
@@ -148,6 +161,14 @@ export class Worker {
       }
     }
     this.#box.flush()
+    this.#clearSent()
+  }
+
+  /** Calls are in hand until their replies have left: a kill in between would lose them. */
+  #clearSent(): void {
+    if (this.#over.length === 0 || !this.#box.isEmpty) return
+    for (const entry of this.#over) this.#options.slot?.clear(entry)
+    this.#over.length = 0
   }
 
   /** Brings the reader to the next call that is neither begun nor given back. */
@@ -174,6 +195,7 @@ export class Worker {
   /** Something that was in the way is over. */
   #resume(): void {
     if (this.#abandoned) return
+    this.#clearSent()
     if (this.#hasCall && this.#mayRun()) {
       clearTimeout(this.#returnTimer)
       this.#returnTimer = undefined
@@ -199,7 +221,11 @@ export class Worker {
     writer.begin(reader.engine, reader.epoch)
     writer.returned(reader.bytes, reader.frameStart, reader.bodyEnd, reader.returns + 1)
     const { requests } = this.#options
-    if (requests.push(writer.bytes, 0, writer.length, reader.priority)) return true
+    if (requests.push(writer.bytes, 0, writer.length, reader.priority)) {
+      // It is in the queue, and perhaps in another's hand: not to be looked for here.
+      disownFrame(reader.bytes, reader.frameStart)
+      return true
+    }
     requests.cancelDrain()
     return false
   }
@@ -268,18 +294,26 @@ export class Worker {
   }
 
   #runService(call: RunningCall, service: Registered, input: unknown): void {
+    const { slot } = this.#options
+    const { engine, epoch, call: place, generation, begunAt, deadline } = call
+    const entry = slot?.put(engine, epoch, place, generation, 0, begunAt, deadline) ?? -1
     let result: unknown
     try {
       result = service.kind === 'page' ? runPage(service.page, input) : service.service.run(input, call)
     } catch (error) {
       this.#failed(call, error)
+      if (entry !== -1) slot?.clear(entry)
       return
     }
-    if (isThenable(result)) this.#await(call, result)
-    else this.#replied(call, result)
+    if (isThenable(result)) this.#await(call, result, entry)
+    else {
+      this.#replied(call, result)
+      // Until its reply has left, the message in the inbox speaks for it.
+      if (entry !== -1) slot?.clear(entry)
+    }
   }
 
-  #await(call: RunningCall, result: PromiseLike<unknown>): void {
+  #await(call: RunningCall, result: PromiseLike<unknown>, entry: number): void {
     this.#running.add(call)
     this.#watchCancels()
     this.#now = this.#options.clock.monotonic()
@@ -290,6 +324,7 @@ export class Worker {
       )
       .finally(() => {
         this.#running.delete(call)
+        if (entry !== -1) this.#over.push(entry)
         // Those that end in the same turn are replied to together.
         if (this.#isScheduled) return
         this.#isScheduled = true

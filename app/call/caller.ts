@@ -17,6 +17,7 @@ import { CalledService, isPriority, isTimeout } from './called-service.ts'
 import { failureOf } from './failure.ts'
 import { OutgoingCall, type Waiter } from './outgoing-call.ts'
 import { PendingCalls } from './pending-calls.ts'
+import type { ServiceWatch } from './service-watch.ts'
 
 /** What a caller needs. */
 export interface CallerOptions {
@@ -37,6 +38,8 @@ export interface CallerOptions {
   readonly schemas?: InputSchemas
   /** Asks whether a service process is there, or about to be. */
   readonly hasService: () => boolean
+  /** Watches over the service processes; without it a call in the hand of one that is killed ends at its deadline. */
+  readonly services?: ServiceWatch
   /** Where calls are noted that were given up after they had left; without it services run them. */
   readonly cancels?: CancelBoard
   readonly clock: Clock
@@ -85,7 +88,8 @@ export class Caller {
       this.#isScheduled = false
       this.flush()
     }
-    replies.onMessages(() => this.#receive())
+    options.services?.attach(this)
+    replies.onMessages(() => this.#receive(Limits.repliesPerTurn))
     requests.onDrain(() => this.#backlog.flush())
   }
 
@@ -149,6 +153,27 @@ export class Caller {
     this.#end(call).failed(new NppError('NPP_CALL_TIMEOUT', `service ${name} did not reply before the deadline of the call`))
   }
 
+  /** Takes in all replies that lie in the queue. */
+  receiveAll(): void {
+    this.#receive(Infinity)
+  }
+
+  /** The service process that had the call in hand is gone. */
+  died(slot: number, generation: number): void {
+    const call = this.#pending.find(slot, generation)
+    if (call === undefined || call.isWaiting) return
+    const { name, idempotent } = call.service
+    if (idempotent && call.mayLeaveAgain) {
+      this.#options.log.info({ service: name }, 'a service process ended with a call in hand; the call is made again')
+      call.comeBack()
+      this.#backlog.add(call)
+      this.#flushSoon()
+      return
+    }
+    this.#pending.take(slot, generation)
+    this.#end(call).failed(new NppError('NPP_SERVICE_DIED', `the process that ran service ${name} ended before it had replied`))
+  }
+
   #start(kind: FrameKind, name: string, input: unknown, settings: CallOptions, waiter: Waiter, wantsReply: boolean): NppError | undefined {
     const { requests, clock, wheel, defaultTimeoutMs } = this.#options
     if (this.#stopped) return new NppError('NPP_CALL_CANCELLED', `the call of ${name} was not made: the engine stops`)
@@ -159,6 +184,7 @@ export class Caller {
     if (!isPriority(priority))
       return new NppError('NPP_CALL_INPUT', `priority of the call of ${name} is ${String(priority)}, not a whole number from 0 to 31`)
     if (signal?.aborted === true) return cancelled(name, 'was not made')
+    this.#options.services?.look()
     if (!this.#options.hasService()) {
       return new NppError('NPP_NO_SERVICE', 'no service process is running: set ASYNCSvcProcesses, or start one with npx npp svc')
     }
@@ -286,6 +312,7 @@ export class Caller {
   #lookForServices(): void {
     this.#watching = false
     if (this.#pending.count === 0 || this.#stopped) return
+    this.#options.services?.look()
     if (this.#options.hasService()) {
       this.#watchServices()
       return
@@ -297,10 +324,11 @@ export class Caller {
     this.#failAll((call) => new NppError('NPP_NO_SERVICE', `no service process is left to answer the call of ${call.service.name}`))
   }
 
-  #receive(): void {
+  /** Takes in the messages of the reply queue, with about so many replies at the most. */
+  #receive(most: number): void {
     const { replies, engine, epoch } = this.#options
     const reader = this.#reader
-    for (let taken = 0; taken < Limits.repliesPerTurn && !this.#stopped;) {
+    for (let taken = 0; taken < most && !this.#stopped;) {
       const length = replies.shift(reader.bytes)
       if (length === -1) return
       const fault = reader.read(length)
@@ -323,6 +351,7 @@ export class Caller {
 
   /** A service process says what its services declare. */
   #hear(reader: BatchReader): void {
+    this.#options.services?.look()
     const decoded = reader.body()
     const value = decoded instanceof DecodeError ? undefined : decoded.value
     if (typeof value === 'object' && value !== null && 'name' in value && typeof value.name === 'string')

@@ -35,6 +35,9 @@ export class OutgoingCall implements CallFrame {
   next: OutgoingCall | undefined
   /** What ends the watch over the caller's signal. */
   unwatch: (() => void) | undefined
+  /** The body is there, though the call has left. */
+  #isKept = false
+  #hasComeBack = false
 
   constructor(
     kind: FrameKind,
@@ -62,9 +65,22 @@ export class OutgoingCall implements CallFrame {
     this.unwatch = undefined
   }
 
-  /** It has left, or never will: its bytes are not needed any more. */
+  /** It has left, or never will. Its bytes are kept for as long as it may have to leave again. */
   leave(): void {
     this.isWaiting = false
-    this.body = NO_BODY
+    const { isDeclared, idempotent } = this.service
+    if (!this.wantsReply || this.#hasComeBack || (isDeclared && !idempotent)) this.body = NO_BODY
+    else this.#isKept = true
+  }
+
+  /** It could leave once more as it was. */
+  get mayLeaveAgain(): boolean {
+    return this.#isKept
+  }
+
+  /** It waits again, for the last time. */
+  comeBack(): void {
+    this.#hasComeBack = true
+    this.#isKept = false
   }
 }

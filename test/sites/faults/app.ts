@@ -53,6 +53,10 @@ export default defineApp<typeof services>({
       const timeoutMs = Number(req.query.get('timeoutMs') ?? 5000)
       res.json(await req.callAsync('slow', { token: req.params.token, ms }, { timeoutMs }))
     })
+    route.get('/again/:token', async (req, res) => {
+      const input = { token: req.params.token, ms: Number(req.query.get('ms')) }
+      res.json(await (req.query.has('busy') ? req.callAsync('busyAgain', input) : req.callAsync('again', input)))
+    })
     route.get('/busy', async (req, res) => res.json(await req.callAsync('busy', { ms: Number(req.query.get('ms')) })))
     // @ts-expect-error: the site has no such service; this is what a build without type checks would run.
     route.get('/unknown', async (req, res) => res.json(await req.callAsync('unknown')))

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { defineServices, page } from 'npp/svc'
+import { defineServices, page, service } from 'npp/svc'
 
 /** A process that has been asked to hang says so by its pid. */
 export default defineServices({
@@ -8,6 +8,15 @@ export default defineServices({
     await sleep(ms)
     return { token, pid: process.pid }
   },
+  again: service({ idempotent: true }, async ({ token, ms }: { readonly token: string; readonly ms: number }) => {
+    await sleep(ms)
+    return { token, pid: process.pid }
+  }),
+  busyAgain: service({ idempotent: true }, ({ token, ms }: { readonly token: string; readonly ms: number }) => {
+    const end = performance.now() + ms
+    while (performance.now() < end) continue
+    return { token, pid: process.pid }
+  }),
   busy: ({ ms }: { readonly ms: number }) => {
     const end = performance.now() + ms
     while (performance.now() < end) continue

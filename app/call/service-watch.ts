@@ -1,0 +1,96 @@
+import { BatchReader } from '../../ipc/batch-reader.ts'
+import { messageLengthOf } from '../../ipc/frame.ts'
+import { NameCache } from '../../ipc/name-cache.ts'
+import { ProcessKind, type Occupant, type Scoreboard } from '../../ipc/scoreboard.ts'
+import type { ProcessWatch, ProcessWatchOptions } from '../../native/index.ts'
+import type { Log } from '../../shared/log.ts'
+
+/** Who is told of calls that nobody will reply to. */
+export interface Bereaved {
+  /** Takes in all replies that lie in the queue: what a service has answered before it ended is answered. */
+  receiveAll(): void
+  /** The service process that had this call in hand is gone. */
+  died(call: number, generation: number): void
+}
+
+export interface ServiceWatchOptions {
+  readonly board: Scoreboard
+  /** Number and epoch of this engine process: calls of others are theirs. */
+  readonly engine: number
+  readonly epoch: number
+  /** Tells when a process ends, also one that has ended already. */
+  readonly watch: (options: ProcessWatchOptions, onEnd: () => void) => ProcessWatch
+  readonly log: Log
+}
+
+/**
+ * Watches over the service processes of the scoreboard. When one ends without having given its slot back, the calls that it had in hand are
+ * told of at once: those that it has marked as running, and those of the last message that it took.
+ */
+export class ServiceWatch {
+  readonly #options: ServiceWatchOptions
+  readonly #watches = new Map<string, ProcessWatch>()
+  #bereaved: Bereaved | undefined
+  #seen = -1
+
+  constructor(options: ServiceWatchOptions) {
+    this.#options = options
+  }
+
+  /** Names who is told. */
+  attach(bereaved: Bereaved): void {
+    this.#bereaved = bereaved
+  }
+
+  /** Looks whether services have come or gone. It costs nanoseconds while none has. */
+  look(): void {
+    const { board, watch } = this.#options
+    const { changes } = board
+    if (changes === this.#seen) return
+    this.#seen = changes
+    const present = new Set<string>()
+    for (const occupant of board.occupants()) {
+      if (occupant.kind !== ProcessKind.Service) continue
+      const key = `${occupant.slot}/${occupant.state}`
+      present.add(key)
+      if (this.#watches.has(key)) continue
+      this.#watches.set(
+        key,
+        watch({ pid: occupant.pid, start: occupant.start }, () => this.#ended(key, occupant)),
+      )
+    }
+    for (const [key, open] of this.#watches) {
+      if (present.has(key)) continue
+      open.close()
+      this.#watches.delete(key)
+    }
+  }
+
+  close(): void {
+    for (const open of this.#watches.values()) open.close()
+    this.#watches.clear()
+  }
+
+  #ended(key: string, occupant: Occupant): void {
+    const { board, engine, epoch, log } = this.#options
+    this.#watches.delete(key)
+    // In this order: a reply that was sent counts, and what is read after it is what had none.
+    this.#bereaved?.receiveAll()
+    const lost = board.callsInHandOf(occupant).filter((call) => call.engine === engine && call.epoch === epoch)
+    for (const { call, generation } of lost) this.#bereaved?.died(call, generation)
+    for (const { call, generation } of this.#taken(occupant)) this.#bereaved?.died(call, generation)
+    if (board.free(occupant)) log.debug({ pid: occupant.pid }, 'a service process ended without giving its slot back')
+  }
+
+  /** Calls of the last message that the process took. Most of them were replied to; the generation tells. */
+  #taken(occupant: Occupant): { readonly call: number; readonly generation: number }[] {
+    const inbox = this.#options.board.inboxOf(occupant)
+    if (inbox === undefined) return []
+    const reader = new BatchReader(inbox, new NameCache())
+    if (reader.read(messageLengthOf(inbox)) !== undefined) return []
+    if (reader.engine !== this.#options.engine || reader.epoch !== this.#options.epoch) return []
+    const taken: { readonly call: number; readonly generation: number }[] = []
+    while (reader.next()) taken.push({ call: reader.call, generation: reader.generation })
+    return taken
+  }
+}
