@@ -61,7 +61,7 @@ export function replyBytes(bodyBytes: number): number {
 /** Where a frame has its generation. */
 const GENERATION_AT = 8
 /** The generation of no call: of a frame that does not count any more. */
-const NO_GENERATION = 0
+export const NO_GENERATION = 0
 
 /** The frame that begins at `frameStart` is nobody's: the call was handed on, and whoever looks at the message later does not find it. */
 export function disownFrame(bytes: Buffer, frameStart: number): void {

@@ -1,5 +1,5 @@
 import { BatchReader } from '../../ipc/batch-reader.ts'
-import { messageLengthOf } from '../../ipc/frame.ts'
+import { NO_GENERATION, messageLengthOf } from '../../ipc/frame.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
 import { ProcessKind, type Occupant, type Scoreboard } from '../../ipc/scoreboard.ts'
 import type { ProcessWatch, ProcessWatchOptions } from '../../native/index.ts'
@@ -90,7 +90,7 @@ export class ServiceWatch {
     if (reader.read(messageLengthOf(inbox)) !== undefined) return []
     if (reader.engine !== this.#options.engine || reader.epoch !== this.#options.epoch) return []
     const taken: { readonly call: number; readonly generation: number }[] = []
-    while (reader.next()) taken.push({ call: reader.call, generation: reader.generation })
+    while (reader.next()) if (reader.generation !== NO_GENERATION) taken.push({ call: reader.call, generation: reader.generation })
     return taken
   }
 }

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { ServiceWatch } from '../../app/call/service-watch.ts'
+import { BatchReader } from '../../ipc/batch-reader.ts'
+import { BatchWriter } from '../../ipc/batch-writer.ts'
+import { BodyForm, FrameKind, disownFrame, messageLengthOf } from '../../ipc/frame.ts'
+import { NameCache } from '../../ipc/name-cache.ts'
+import { ProcessKind, Scoreboard, scoreboardBytes, type ClaimedSlot } from '../../ipc/scoreboard.ts'
+import { RecordedLog } from '../support/recorded-log.ts'
+
+const INBOX = 512
+const ENGINE = 1
+const EPOCH = 77
+const DEADLINE = 1e6
+
+/** A scoreboard in plain memory with a watch over it; the test says which process ends. */
+class Given {
+  readonly board = Scoreboard.format({ memory: new ArrayBuffer(scoreboardBytes(INBOX)), reserve: () => undefined }, () => true, {
+    epoch: EPOCH,
+    inboxBytes: INBOX,
+  })
+  readonly told: string[] = []
+  readonly ends = new Map<number, () => void>()
+  readonly watch: ServiceWatch
+
+  constructor() {
+    this.watch = new ServiceWatch({
+      board: this.board,
+      engine: ENGINE,
+      epoch: EPOCH,
+      watch: ({ pid, start }, onEnd) => {
+        this.told.push(`watch ${pid} of ${start}`)
+        this.ends.set(pid, onEnd)
+        return { close: () => void this.told.push(`close ${pid}`) }
+      },
+      log: new RecordedLog(),
+    })
+    this.watch.attach({
+      receiveAll: () => void this.told.push('receive'),
+      died: (call, generation) => void this.told.push(`died ${call}/${generation}`),
+    })
+  }
+
+  claim(pid: number, kind: ProcessKind = ProcessKind.Service): ClaimedSlot {
+    return this.board.claim({ kind, pid, start: pid * 10, engine: 0, epoch: 0, concurrency: 4 })
+  }
+
+  end(pid: number): void {
+    this.ends.get(pid)?.()
+  }
+
+  news(): string[] {
+    return this.told.splice(0)
+  }
+}
+
+/** Puts a message of these calls into an inbox, as the kernel does. */
+function take(inbox: Buffer, calls: readonly (readonly [number, number])[], engine = ENGINE, epoch = EPOCH): void {
+  const writer = new BatchWriter(INBOX, process.pid)
+  writer.begin(engine, epoch)
+  for (const [call, generation] of calls) {
+    const frame = { kind: FrameKind.Call, call, generation, priority: 0, deadline: DEADLINE, calledAt: 1, wantsReply: true }
+    assert.ok(writer.call({ ...frame, form: BodyForm.Bytes, body: Buffer.from('body') }, Buffer.from('name')))
+  }
+  inbox.set(writer.bytes.subarray(0, writer.length))
+}
+
+describe('the watch over services', () => {
+  it('watches each service once, no engine, and ends with those that gave their slot back', () => {
+    const given = new Given()
+    given.watch.look()
+    assert.deepEqual(given.news(), [])
+    const slot = given.claim(5)
+    given.claim(6, ProcessKind.Engine)
+    given.watch.look()
+    given.watch.look()
+    assert.deepEqual(given.news(), ['watch 5 of 50'])
+    given.claim(7)
+    slot.release()
+    given.watch.look()
+    assert.deepEqual(given.news(), ['watch 7 of 70', 'close 5'])
+    given.watch.close()
+    assert.deepEqual(given.news(), ['close 7'])
+  })
+
+  it('tells what a service had in hand: what ran, and what it had taken, after all replies', () => {
+    const given = new Given()
+    const slot = given.claim(5)
+    given.watch.look()
+    given.news()
+    take(slot.inbox, [
+      [1, 10],
+      [2, 20],
+    ])
+    slot.put(ENGINE, EPOCH, 9, 90, 0, 1, DEADLINE)
+    const cleared = slot.put(ENGINE, EPOCH, 8, 80, 0, 1, DEADLINE)
+    slot.clear(cleared)
+    given.end(5)
+    assert.deepEqual(given.news(), ['receive', 'died 9/90', 'died 1/10', 'died 2/20'])
+    assert.deepEqual(given.board.occupants(), [])
+  })
+
+  it('tells nothing of calls that were given back, nor of those of other engines', () => {
+    const given = new Given()
+    const [one, other] = [given.claim(5), given.claim(6)]
+    given.watch.look()
+    given.news()
+    take(one.inbox, [
+      [1, 10],
+      [2, 20],
+    ])
+    const reader = new BatchReader(one.inbox, new NameCache())
+    assert.equal(reader.read(messageLengthOf(one.inbox)), undefined)
+    assert.ok(reader.next())
+    disownFrame(one.inbox, reader.frameStart)
+    one.put(ENGINE + 1, EPOCH, 9, 90, 0, 1, DEADLINE)
+    one.put(ENGINE, EPOCH + 1, 9, 91, 0, 1, DEADLINE)
+    given.end(5)
+    assert.deepEqual(given.news(), ['receive', 'died 2/20'])
+    take(other.inbox, [[3, 30]], ENGINE, EPOCH + 1)
+    given.end(6)
+    assert.deepEqual(given.news(), ['receive'])
+  })
+
+  it('takes an inbox of anything for one that holds nothing', () => {
+    for (const fill of [0, 0xff, 0x41]) {
+      const given = new Given()
+      const slot = given.claim(5)
+      given.watch.look()
+      given.news()
+      slot.inbox.fill(fill)
+      given.end(5)
+      assert.deepEqual(given.news(), ['receive'])
+    }
+    const garbage = Buffer.alloc(INBOX, 0x01)
+    take(garbage, [[1, 10]])
+    garbage.writeUInt32LE(0xff_ff_ff_ff, 20 + 12)
+    assert.equal(messageLengthOf(garbage), 0)
+    assert.equal(messageLengthOf(Buffer.alloc(3)), 0)
+  })
+})
