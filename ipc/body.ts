@@ -25,7 +25,7 @@ export interface Decoded {
 export function encodeBody(value: unknown): Buffer | EncodeError {
   try {
     // Inside, as a getter of the site's may throw.
-    const fault = findUnsendable(value, '', 0)
+    const fault = isSendable(value, 0) ? undefined : findUnsendable(value, '', 0)
     return fault === undefined ? packr.pack(value) : new EncodeError(fault)
   } catch (error) {
     return new EncodeError(messageOf(error))
@@ -36,15 +36,30 @@ export function encodeBody(value: unknown): Buffer | EncodeError {
 export function decodeBody(bytes: Uint8Array, start = 0, end: number = bytes.byteLength): Decoded | DecodeError {
   const fault = skim(bytes, start, end)
   if (fault !== undefined) return new DecodeError(fault)
+  const length = end - start
+  let source = bytes
   range.start = start
   range.end = end
+  if (length < SMALL_BYTES) {
+    for (let at = 0; at < length; at++) SMALL[at] = bytes[start + at]!
+    source = SMALL
+    range.start = 0
+    range.end = length
+  }
   try {
-    const value: unknown = packr.unpack(bytes, range)
+    const value: unknown = packr.unpack(source, range)
     return { value }
   } catch (error) {
     return new DecodeError(messageOf(error))
   }
 }
+
+/**
+ * msgpackr takes the strings of a source by a call out of JavaScript, which pays for long ones only: it asks where the source ends, and so a
+ * small body is given as a source of its own, at the beginning.
+ */
+const SMALL_BYTES = 140
+const SMALL = Buffer.alloc(SMALL_BYTES)
 
 /** For the decoder; one object for all, as it is read before anything else happens. */
 const range = { start: 0, end: 0 }
@@ -74,6 +89,31 @@ const NOTHING: Decoded = { value: undefined }
 
 /** What would arrive as something else. A Promise among them: somebody forgot an await. */
 const UNSENDABLE = [Map, Set, WeakMap, WeakSet, ArrayBuffer, Error, RegExp, Promise]
+
+/** Whether a value can travel: most can, and `findUnsendable` keeps a path for the message. */
+function isSendable(value: unknown, depth: number): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'number':
+    case 'boolean':
+    case 'undefined':
+      return true
+    case 'object':
+      break
+    default:
+      return false // A bigint may, but is rare.
+  }
+  if (value === null) return true
+  if (depth >= Limits.callDepth) return false
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) if (!isSendable(value[index], depth + 1)) return false
+    return true
+  }
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return false
+  for (const item of Object.values(value)) if (!isSendable(item, depth + 1)) return false
+  return true
+}
 
 /** Finds what cannot travel, so that the message can name it; msgpackr would send a function as undefined and a Map as an object. */
 function findUnsendable(value: unknown, path: string, depth: number): string | undefined {
