@@ -153,6 +153,7 @@ describe('calls that wait for room', () => {
   it('of a higher priority leave first, in messages of that priority, even if a message found no room before', async (context) => {
     const given = await full(context)
     given.call('a', 'low')
+    given.caller.flush()
     given.call('a', 'high', { priority: 31 })
     given.call('b', 'middle', { priority: 7 })
     given.call('b', 'high', { priority: 31 })

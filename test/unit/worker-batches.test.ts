@@ -268,6 +268,22 @@ describe('a worker that is told to stop', () => {
     assert.deepEqual(given.run, ['a'])
   })
 
+  it('gives back those that the queue had no room for, once it has', async (context) => {
+    const given = new GivenWorker(context)
+    given.push([given.frame('gated', 'a'), given.frame('echo', 'b'), given.frame('echo', 'c')])
+    await turns(3)
+    for (let count = 0; count < 10; count++) given.call('echo', 'never')
+    const stop = given.worker.stop()
+    given.takeCalls()
+    given.gate('a').open()
+    await stop
+    assert.deepEqual(
+      given.takeCalls().map((frame) => frame.call),
+      [2, 3],
+    )
+    assert.deepEqual(given.run, ['a'])
+  })
+
   it('runs those that the queue has no room for, and no other', async (context) => {
     const given = new GivenWorker(context)
     given.push([given.frame('gated', 'a'), given.frame('echo', 'b'), given.frame('echo', 'c')])

@@ -1,5 +1,9 @@
-import { defineApp, forward, ServiceError } from 'npp/app'
+import { defineApp, forward, InputError, NppError, ServiceError } from 'npp/app'
+import { evenSchema } from './even-schema.ts'
 import type services from './svc.ts'
+
+/** Codes of calls that were cancelled. */
+const cancelled: string[] = []
 
 /** Does its work when it is awaited, and not before. */
 class Query implements PromiseLike<void> {
@@ -19,6 +23,7 @@ class Query implements PromiseLike<void> {
 }
 
 export default defineApp<typeof services>({
+  schemas: { half: evenSchema },
   routes(route) {
     route.get('/hello', (req, res) => res.text('Hello World!'))
     route.get('/throws', () => {
@@ -57,6 +62,34 @@ export default defineApp<typeof services>({
       const input = { token: req.params.token, ms: Number(req.query.get('ms')) }
       res.json(await (req.query.has('busy') ? req.callAsync('busyAgain', input) : req.callAsync('again', input)))
     })
+    route.get('/work/:token', async (req, res) => {
+      res.json(await req.callAsync('work', { token: req.params.token, ms: Number(req.query.get('ms')) }))
+    })
+    route.get('/brief/:token', async (req, res) => res.json(await req.callAsync('brief', { token: req.params.token })))
+    route.get('/note/:text', async (req, res) => {
+      await req.callAsync.noReply('note', req.params.text)
+      res.text('noted')
+    })
+    route.get('/notes', async (req, res) => res.json(await req.callAsync('notes')))
+    route.get('/together', async (req, res) => res.json(await req.callAsync('together', Number(req.query.get('ms')))))
+    route.get('/half/:number', async (req, res) => {
+      try {
+        res.json(await req.callAsync('half', Number(req.params.number)))
+      } catch (error) {
+        if (!(error instanceof InputError) || req.query.get('catch') === null) throw error
+        res.status(422).json(error.issues)
+      }
+    })
+    route.get('/impatient', async (req, res) => res.json(await req.callAsync('impatient', 1000)))
+    route.get('/until-gone', async (req, res) => {
+      try {
+        await req.callAsync('slow', { token: 'gone', ms: 60_000 }, { signal: req.signal })
+      } catch (error) {
+        cancelled.push(error instanceof NppError ? error.code : String(error))
+      }
+      res.text('nobody reads this')
+    })
+    route.get('/cancelled', (req, res) => res.json(cancelled))
     route.get('/busy', async (req, res) => res.json(await req.callAsync('busy', { ms: Number(req.query.get('ms')) })))
     // @ts-expect-error: the site has no such service; this is what a build without type checks would run.
     route.get('/unknown', async (req, res) => res.json(await req.callAsync('unknown')))

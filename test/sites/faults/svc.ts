@@ -1,5 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { defineServices, page, service } from 'npp/svc'
+import { evenSchema } from './even-schema.ts'
+
+const notes: string[] = []
+let together = 0
+let mostTogether = 0
 
 /** A process that has been asked to hang says so by its pid. */
 export default defineServices({
@@ -22,6 +27,31 @@ export default defineServices({
     while (performance.now() < end) continue
     return { pid: process.pid }
   },
+  // Waits for a moment, and so has others of its message wait for it.
+  brief: async ({ token }: { readonly token: string }) => {
+    await nextTurn()
+    return { token, pid: process.pid }
+  },
+  // Computes for a while, and says whose call it was.
+  work: ({ token, ms }: { readonly token: string; readonly ms: number }) => {
+    const end = performance.now() + ms
+    while (performance.now() < end) continue
+    return { token, pid: process.pid }
+  },
+  note: (text: string) => {
+    notes.push(text)
+  },
+  notes: () => notes,
+  together: async (ms: number) => {
+    mostTogether = Math.max(mostTogether, ++together)
+    await sleep(ms)
+    together--
+    return mostTogether
+  },
+  half: service({ input: evenSchema, idempotent: true }, (even) => even / 2),
+  impatient: service({ timeoutMs: 50 }, async (ms: number) => {
+    await sleep(ms)
+  }),
   throwing: () => {
     throw Object.assign(new Error('secret of the service'), { code: 'E_SITE' })
   },
