@@ -18,7 +18,7 @@ function peer(name) {
 }
 
 /** npp, configured by its variables; with its welcome site unless another is named. */
-function npp(name, variables, site = join(here, '../examples/welcome')) {
+export function npp(name, variables, site = join(here, '../examples/welcome')) {
   return {
     ...usual,
     name,

@@ -18,6 +18,10 @@ function ofOne(scenario, what, value, relation, limit, unit = '') {
   return { what: `${scenario}: ${what}`, of: [[scenario, 'npp']], value, relation, limit, unit }
 }
 
+function ofCalls(scenario, what, competitor, value, relation, limit, unit = '') {
+  return { what: `${scenario}: ${what}, ${competitor}`, of: [[scenario, competitor]], value, relation, limit, unit }
+}
+
 function whileIdle(scenario) {
   return [
     ofOne(scenario, 'RSS of an idle connection', ({ bytesEach }) => bytesEach, '<=', 600, 'bytes'),
@@ -75,6 +79,43 @@ export const thresholds = [
   ...whileIdle('idle-10000'),
   ...whileIdle('idle-50000'),
   ...['wrk', 'curl', 'chrome'].map(parserOf),
+  ofCalls('call-echo', 'round trips/s', 'coalesced', ({ 'round trips/s': value }) => value, '>=', 600_000),
+  ofCalls('call-echo', 'round trips/s', 'single', ({ 'round trips/s': value }) => value, '>=', 200_000),
+  ofCalls('call-http', 'CPU', '/async/hello, 64 connections', ({ 'CPU µs/request': value }) => value, '<=', 12, 'µs'),
+  {
+    what: 'call-http: requests/s at 256 / at 64 connections',
+    of: [
+      ['call-http', '/async/hello, 256 connections'],
+      ['call-http', '/async/hello, 64 connections'],
+    ],
+    value: (many, few) => many['requests/s'] / few['requests/s'],
+    relation: '>=',
+    limit: 1,
+    unit: '',
+  },
+  {
+    what: "call-single: p50 above /hello's",
+    of: [
+      ['call-single', '/async/hello'],
+      ['call-single', '/hello'],
+    ],
+    value: (call, plain) => call['p50 µs'] - plain['p50 µs'],
+    relation: '<=',
+    limit: 60,
+    unit: 'µs',
+  },
+  ofCalls('call-idle', 'CPU', '100 calls pending', ({ 'CPU %': value }) => value, '<', 1, '%'),
+  {
+    what: 'call-two: requests/s of two services / of one',
+    of: [
+      ['call-two', '2 service(s)'],
+      ['call-two', '1 service(s)'],
+    ],
+    value: (two, one) => two['requests/s'] / one['requests/s'],
+    relation: '>=',
+    limit: 1.9,
+    unit: '',
+  },
   ofOne('heap', 'allocated', ({ allocated }) => allocated, '<=', 64, 'bytes a request'),
   ofOne('heap', 'retained', ({ retained }) => retained, '<=', 64, 'bytes a request'),
   ofOne('heap', 'major collections in 1,000,000 requests', ({ majors }) => majors, '<=', 0),

@@ -6,5 +6,8 @@ export default defineApp({
   routes(route) {
     route.get('/hello', (request, response) => response.text('Hello World!'))
     route.get('/page', (request, response) => response.html(renderPage()))
+    // As long as the path says, in a service.
+    route.get('/busy/:ms', async (request, response) => response.json(await request.callAsync('busy', Number(request.params.ms))))
+    route.get('/slow/:ms', async (request, response) => response.json(await request.callAsync('slow', Number(request.params.ms))))
   },
 })

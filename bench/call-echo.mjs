@@ -1,0 +1,110 @@
+// One side of the echo that call.mjs measures, 200 bytes a call:
+//   node call-echo.mjs server <way> <queue>
+//   node call-echo.mjs client <way> <queue> <seconds>
+// The ways: single (a message a call), coalesced (as many as a message holds). The client prints one line of JSON.
+import { performance } from 'node:perf_hooks'
+import { BatchReader } from '../dist/ipc/batch-reader.js'
+import { BatchWriter } from '../dist/ipc/batch-writer.js'
+import { BodyForm, FrameKind } from '../dist/ipc/frame.js'
+import { NameCache } from '../dist/ipc/name-cache.js'
+import { PosixQueue } from '../dist/ipc/posix-queue.js'
+
+const [role, way, name, seconds] = process.argv.slice(2)
+const bodyBytes = 200
+const inFlight = way === 'single' ? 64 : 256
+const framesAMessage = way === 'single' ? 1 : Infinity
+const warmupMs = 1000
+
+const create = role === 'server'
+const requests = PosixQueue.open({ name: `${name}-q`, create })
+const replies = PosixQueue.open({ name: `${name}-r`, create })
+const writer = new BatchWriter(requests.messageSize, process.pid)
+const reader = new BatchReader(Buffer.alloc(requests.messageSize), new NameCache())
+writer.begin(0, 1)
+
+if (role === 'server') serve()
+else measure()
+
+function serve() {
+  const reply = () => {
+    if (writer.frames > 0 && !replies.push(writer.bytes, 0, writer.length)) return false
+    writer.begin(0, 1)
+    return true
+  }
+  const pump = () => {
+    while (reply()) {
+      const length = requests.shift(reader.bytes)
+      if (length === -1) return
+      if (reader.read(length) !== undefined) throw new Error('a message is damaged')
+      while (reader.next())
+        writer.reply(
+          FrameKind.Reply,
+          reader.call,
+          reader.generation,
+          0,
+          BodyForm.Bytes,
+          reader.bytes.subarray(reader.bodyStart, reader.bodyEnd),
+        )
+    }
+  }
+  requests.onMessages(pump)
+  replies.onDrain(pump)
+  process.once('SIGTERM', () => {
+    for (const queue of [requests, replies]) {
+      PosixQueue.unlink(queue.name)
+      queue.close()
+    }
+    process.exit(0)
+  })
+  process.stdout.write('ready\n')
+}
+
+function measure() {
+  const body = Buffer.alloc(bodyBytes)
+  const service = Buffer.from('echo')
+  const call = {
+    kind: FrameKind.Call,
+    priority: 0,
+    deadline: 1,
+    calledAt: 0,
+    wantsReply: true,
+    form: BodyForm.Bytes,
+    body,
+    call: 0,
+    generation: 1,
+  }
+  let sent = 0
+  let received = 0
+  let wrong = 0
+  const send = () => {
+    for (;;) {
+      while (writer.frames < framesAMessage && sent - received < inFlight) {
+        call.call = sent
+        body.writeUInt32LE(sent, 0)
+        if (!writer.call(call, service)) break
+        sent++
+      }
+      if (writer.frames === 0 || !requests.push(writer.bytes, 0, writer.length)) return
+      writer.begin(0, 1)
+    }
+  }
+  replies.onMessages(() => {
+    for (let length = replies.shift(reader.bytes); length !== -1; length = replies.shift(reader.bytes)) {
+      if (reader.read(length) !== undefined) throw new Error('a message is damaged')
+      while (reader.next()) {
+        if (reader.call !== received || reader.bytes.readUInt32LE(reader.bodyStart) !== received) wrong++
+        received++
+      }
+    }
+    send()
+  })
+  requests.onDrain(send)
+  send()
+  setTimeout(() => {
+    const [before, begun] = [received, performance.now()]
+    setTimeout(() => {
+      const roundTrips = (received - before) / ((performance.now() - begun) / 1000)
+      process.stdout.write(`${JSON.stringify({ roundTrips, wrong })}\n`, () => process.exit(0))
+    }, seconds * 1000)
+  }, warmupMs)
+}
