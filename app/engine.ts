@@ -50,6 +50,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
   readonly trustedPeers: TrustedPeers | undefined
   readonly #config: Config
   readonly callAsync: CallAsync
+  readonly #caller: Caller
   readonly #clock: TurnClock
   readonly #log: ProcessLog
   readonly #access: AccessLog | undefined
@@ -83,6 +84,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
     this.writeTimeoutMs = writeTimeout * 1000
     this.#keepAliveTimeoutMs = keepAliveTimeout * 1000
     this.#leastTaken = Math.max(minSendRate * writeTimeout, 1)
+    this.#caller = options.caller
     this.callAsync = options.caller.callAsync
     this.trustedPeers = trustedPeersOf(options.config)
     this.#mayBeSecure = options.config.hstsMaxAge > 0 && (options.config.httpsPort !== undefined || this.trustedPeers !== undefined)
@@ -143,6 +145,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
   turnEnded(): void {
     this.#clock.end()
     this.#outbox.turnEnded()
+    this.#caller.turnGoesOn(this.#clock.now)
   }
 
   opened(slot: number): void {

@@ -58,6 +58,8 @@ export const Limits = {
   /** milliseconds that the calls of one message are expected to take at the most, and after which a service gives those back that it has not
    * begun: what the last of them waits for the others while another process may be free. Ten times what a message costs to send and to take */
   callBatchMs: 2,
+  /** milliseconds that calls gather while a turn of the event loop goes on from batch to batch: half of what a batch may take */
+  callGatherMs: 1,
   /** times that a call is given back; then it is run where it is, as everybody seems to be busy */
   callReturns: 3,
   /** milliseconds between two looks at whether calls that run were cancelled */

@@ -73,6 +73,8 @@ export class Caller {
   readonly #unclaimed: Buffer
   readonly #flushLater: () => void
   #isScheduled = false
+  /** When the first call was made of those that wait for the end of the turn. */
+  #scheduledAt = 0
   #stopped = false
   #watching = false
 
@@ -135,6 +137,16 @@ export class Caller {
     if (this.#backlog.waiting > 0 && !this.#backlog.isBlocked && !this.#stopped) this.#backlog.flush()
   }
 
+  /**
+   * Part of a turn of the event loop is over, which began at `now`. Under load a turn has many such parts: what has waited for its end too long
+   * is sent, as a service may be free meanwhile.
+   */
+  turnGoesOn(now: number): void {
+    if (!this.#isScheduled || now - this.#scheduledAt < Limits.callGatherMs) return
+    this.#scheduledAt = now
+    this.flush()
+  }
+
   /** Fails all calls under way, and those to come. */
   stop(): void {
     this.#stopped = true
@@ -167,7 +179,7 @@ export class Caller {
       this.#options.log.info({ service: name }, 'a service process ended with a call in hand; the call is made again')
       call.comeBack()
       this.#backlog.add(call)
-      this.#flushSoon()
+      this.#flushSoon(this.#options.clock.monotonic())
       return
     }
     this.#pending.take(slot, generation)
@@ -235,7 +247,7 @@ export class Caller {
     if (!backlog.isBlocked) {
       // A message is full: why wait.
       if (backlog.waitingBytes + BATCH_HEADER_BYTES >= this.#options.requests.messageSize || this.#tooMuch(call) !== '') backlog.flush()
-      if (!backlog.isBlocked) this.#flushSoon()
+      if (!backlog.isBlocked) this.#flushSoon(call.calledAt)
     }
     if (!backlog.isBlocked || !call.isWaiting) return undefined
     const reason = this.#tooMuch(call)
@@ -255,9 +267,10 @@ export class Caller {
     return ''
   }
 
-  #flushSoon(): void {
+  #flushSoon(now: number): void {
     if (this.#isScheduled || this.#backlog.waiting === 0) return
     this.#isScheduled = true
+    this.#scheduledAt = now
     process.nextTick(this.#flushLater)
   }
 

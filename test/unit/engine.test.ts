@@ -3,6 +3,7 @@ import { describe, it, type TestContext } from 'node:test'
 import type { Engine } from '../../app/engine.ts'
 import type { ListenAddress, Transport } from '../../app/net/transport.ts'
 import { Router, type HandlerTarget } from '../../app/route/router.ts'
+import { createMemoryQueue } from '../../ipc/memory-queue.ts'
 import { Limits } from '../../shared/limits.ts'
 import type { TimerWheel } from '../../shared/timer-wheel.ts'
 import { bareEngine } from '../support/bare-engine.ts'
@@ -94,6 +95,7 @@ class Given {
   readonly wheel: TimerWheel
   readonly log: RecordedLog
   readonly transport = new FakeTransport()
+  readonly requests = createMemoryQueue({ name: 'requests', maxMessages: 10, messageSize: 100 }).open()
   readonly engine: Engine
   /** Answers of '/later', in the order of their requests. */
   readonly later: (() => void)[] = []
@@ -104,7 +106,8 @@ class Given {
     const later: HandlerTarget = { handle: (_req, res) => void this.later.push(() => res.text('later')) }
     router.add('GET', '/', answer)
     router.add('GET', '/later', later)
-    const { engine, wheel, log } = bareEngine(context, router, { clock: this.clock, settings: environment })
+    router.add('GET', '/call', { handle: (req) => void req.callAsync('service').catch(() => undefined) })
+    const { engine, wheel, log } = bareEngine(context, router, { clock: this.clock, settings: environment, requests: this.requests })
     this.engine = engine
     this.wheel = wheel
     this.log = log
@@ -160,6 +163,18 @@ describe('the engine', () => {
     assert.deepEqual(await given.told(), [])
     given.pass(200)
     assert.deepEqual((await given.told()).toSorted(), ['end 0', 'end 1'])
+  })
+
+  it('sends calls before the turn is over where it goes on from batch to batch', (context) => {
+    const given = new Given(context)
+    given.open(0)
+    for (const count of [0, 0, 1]) {
+      given.engine.turnBegan()
+      if (given.clock.monotonic() === 1000) given.receive(0, GET.replace('/', '/call'))
+      given.engine.turnEnded()
+      assert.equal(given.requests.count(), count)
+      given.clock.pass(Limits.callGatherMs / 2)
+    }
   })
 
   it('ends an idle connection at its deadline, not before, and a used one later', async (context) => {
