@@ -92,7 +92,7 @@ async function main(words) {
     }
     const scenario = { ...json, name: 'busy', path: '/busy/5', connections: 16 }
     const counts = [1, 2].map((count) => ({ name: `${count} service(s)`, take: () => measure(services(count), scenario, both) }))
-    await add(report, rounds, { name: 'call-two', title: 'calls that compute for 5 ms, all processes on two cores' }, counts, {
+    await add(report, rounds, { name: 'call-two', title: 'calls that compute for about 5 ms, all processes on two cores' }, counts, {
       'requests/s': [({ requestsPerSecond }) => requestsPerSecond, 0],
     })
   }

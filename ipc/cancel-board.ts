@@ -7,15 +7,22 @@ export interface CancelBoard {
   isCancelled(slot: number, generation: number): boolean
 }
 
-/** A board within this process. */
-export class MemoryCancelBoard implements CancelBoard {
-  readonly #generations = new Map<number, number>()
+/**
+ * A board in an array of zeros, which may lie in memory that processes share: the generation of the last call of each slot that was cancelled. A
+ * slot beyond the array is not noted, and its call is run in vain.
+ */
+export class CancelTable implements CancelBoard {
+  readonly #generations: Int32Array
+
+  constructor(generations: Int32Array) {
+    this.#generations = generations
+  }
 
   cancel(slot: number, generation: number): void {
-    this.#generations.set(slot, generation)
+    if (slot < this.#generations.length) Atomics.store(this.#generations, slot, generation | 0)
   }
 
   isCancelled(slot: number, generation: number): boolean {
-    return this.#generations.get(slot) === generation
+    return slot < this.#generations.length && Atomics.load(this.#generations, slot) === (generation | 0)
   }
 }

@@ -1,6 +1,7 @@
 import type { OutgoingCall } from './outgoing-call.ts'
 
-const GENERATION_LIMIT = 2 ** 32
+/** 0 is the generation of no call: memory in which nothing was written must mean nobody. */
+const LAST_GENERATION = 2 ** 32 - 1
 
 /**
  * The calls that wait for their replies, each in a slot with a generation. A reply names both: one that comes after the slot was given to
@@ -33,7 +34,7 @@ export class PendingCalls {
     const call = this.find(slot, generation)
     if (call === undefined) return undefined
     this.#calls[slot] = undefined
-    this.#generations[slot] = (generation + 1) % GENERATION_LIMIT
+    this.#generations[slot] = generation === LAST_GENERATION ? 1 : generation + 1
     this.#free.push(slot)
     return call
   }

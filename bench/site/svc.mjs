@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { defineServices } from '../../dist/svc/index.js'
 
 export default defineServices({
+  // Always the same work, about so many milliseconds: by the clock, a process that has to wait for its core would do less.
   busy: (milliseconds) => {
-    const end = performance.now() + milliseconds
-    while (performance.now() < end) continue
-    return { pid: process.pid }
+    let sum = 0
+    for (let step = 0; step < milliseconds * 1e6; step++) sum = (sum * 31 + step) | 0
+    return { pid: process.pid, sum }
   },
   slow: async (milliseconds) => {
     await sleep(milliseconds)

@@ -4,7 +4,7 @@ import type { CallOptions } from '../../app/api.ts'
 import type { InputSchemas } from '../../app/call/call-async.ts'
 import { Caller } from '../../app/call/caller.ts'
 import { bodyOf, formOf } from '../../ipc/body.ts'
-import { MemoryCancelBoard } from '../../ipc/cancel-board.ts'
+import { CancelTable } from '../../ipc/cancel-board.ts'
 import { EncodeError, FrameKind } from '../../ipc/frame.ts'
 import { createMemoryQueue } from '../../ipc/memory-queue.ts'
 import type { MessageQueue } from '../../ipc/message-queue.ts'
@@ -32,7 +32,7 @@ export class GivenCaller {
   readonly clock = new FakeClock()
   readonly wheel = new TimerWheel(this.clock)
   readonly log = new RecordedLog()
-  readonly cancels = new MemoryCancelBoard()
+  readonly cancels = new CancelTable(new Int32Array(100))
   readonly requests: MessageQueue
   readonly replies: MessageQueue
   readonly caller: Caller

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { bodyOf, formOf } from '../../ipc/body.ts'
-import { MemoryCancelBoard } from '../../ipc/cancel-board.ts'
+import { CancelTable } from '../../ipc/cancel-board.ts'
 import { EncodeError } from '../../ipc/frame.ts'
 import { createMemoryQueue } from '../../ipc/memory-queue.ts'
 import type { MessageQueue } from '../../ipc/message-queue.ts'
@@ -42,7 +42,7 @@ interface Setup {
 export class GivenWorker {
   readonly clock = new FakeClock()
   readonly log = new RecordedLog()
-  readonly cancels = new MemoryCancelBoard()
+  readonly cancels = new CancelTable(new Int32Array(100))
   readonly requests: MessageQueue
   readonly replies: MessageQueue
   readonly worker: Worker
