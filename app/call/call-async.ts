@@ -1,4 +1,5 @@
-import { issuesOf, type StandardResult, type StandardSchema } from '../../shared/standard-schema.ts'
+import { NppError } from '../../shared/errors.ts'
+import { isStandardSchema, issuesOf, type StandardResult, type StandardSchema } from '../../shared/standard-schema.ts'
 import { isThenable } from '../../shared/thenable.ts'
 import type { CallAsync, CallOptions } from '../api.ts'
 import type { Caller } from './caller.ts'
@@ -9,10 +10,14 @@ export type InputSchemas = Readonly<Record<string, StandardSchema | undefined>>
 
 /**
  * The callAsync that handlers and events get. An input that has a schema is checked before anything is sent; it travels as it was given, and the
- * service makes of it what its own schema makes.
+ * service makes of it what its own schema makes. Throws NPP_SITE_INVALID for a schema that is none.
  */
 export function callAsyncOf(caller: Caller, schemas: InputSchemas = {}): CallAsync {
   const checks = new Map(Object.entries(schemas))
+  for (const [name, schema] of checks) {
+    if (schema !== undefined && !isStandardSchema(schema))
+      throw new NppError('NPP_SITE_INVALID', `schemas of the site: that of ${name} is not a Standard Schema`)
+  }
   const callAsync = (name: string, input?: unknown, options?: CallOptions): Promise<unknown> => {
     const schema = checks.get(name)
     if (schema === undefined) return caller.call(name, input, options)

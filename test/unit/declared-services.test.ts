@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { InputSchemas } from '../../app/call/call-async.ts'
 import { InputError } from '../../app/call/input-error.ts'
 import { BodyForm, FrameKind } from '../../ipc/frame.ts'
 import type { StandardSchema } from '../../shared/standard-schema.ts'
 import { defineServices, service } from '../../svc/index.ts'
 import { Registry } from '../../svc/registry.ts'
+import { isCode } from '../support/codes.ts'
 import { valueOf } from '../support/frames.ts'
 import { DEFAULT_TIMEOUT, GivenCaller, failure, type Call } from '../support/given-caller.ts'
 import { GivenWorker } from '../support/given-worker.ts'
@@ -167,6 +169,12 @@ describe('a schema', () => {
     const given = new GivenCaller(context, { schemas: { a: failing } })
     await assert.rejects(given.callChecked('a', 1).promise, /of the schema/)
     assert.equal(given.caller.pending, 0)
+  })
+
+  it('that is none is refused when the site starts', (context) => {
+    // What a library of before Standard Schema would give, in a site that nobody type-checked.
+    const schemas: InputSchemas = JSON.parse('{"a":{"parse":1}}')
+    assert.throws(() => new GivenCaller(context, { schemas }), isCode('NPP_SITE_INVALID'))
   })
 
   it('is asked for its own service only', (context) => {
