@@ -7,7 +7,7 @@ import { openNet } from '../../native/index.ts'
 import { NativeTransport } from '../../app/net/native-transport.ts'
 import { eventually } from '../support/eventually.ts'
 import { startTransportChild } from '../support/transport-child-process.ts'
-import { client, listening, TRANSPORTS, turns, type TransportHost } from '../support/transport-host.ts'
+import { client, listening, POLLERS, TRANSPORTS, turns, type TransportHost } from '../support/transport-host.ts'
 import { handoverContract } from './transport-handover.contract.ts'
 import { limitsContract } from './transport-limits.contract.ts'
 import { transportContract } from './transport.contract.ts'
@@ -37,7 +37,7 @@ function native(host: TransportHost): NativeTransport {
   throw new Error('not a native transport')
 }
 
-for (const kind of ['epoll', 'poll', 'select'] as const) {
+for (const kind of POLLERS) {
   describe(`${kind} transport: what the native one counts and adds`, () => {
     // tcp(7): a read stops before urgent data, with more behind it. Node cannot send any.
     it('reads on behind urgent data', async (context) => {

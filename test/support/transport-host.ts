@@ -11,13 +11,20 @@ import type { Transport, TransportEvents } from '../../app/net/transport.ts'
 import { CERTIFICATE, KEY } from './certificate.ts'
 import { eventually } from './eventually.ts'
 
-export const TRANSPORTS = ['node', 'tls', 'epoll', 'poll', 'select'] as const
-export type TransportKind = (typeof TRANSPORTS)[number]
+const ALL_POLLERS = ['epoll', 'poll', 'select'] as const
+type Poller = (typeof ALL_POLLERS)[number]
+export type TransportKind = 'node' | 'tls' | Poller
+
+const chosen = process.env['TEST_POLLERS']?.split(',')
+
+/** Those under test: TEST_POLLERS=epoll,poll npm test, or all. They differ in C alone, so one is enough where only Node is another. */
+export const POLLERS: readonly Poller[] = ALL_POLLERS.filter((poller) => chosen === undefined || chosen.includes(poller))
+export const TRANSPORTS: readonly TransportKind[] = ['node', 'tls', ...POLLERS]
 
 export const REFUSED = 'HTTP/1.1 503 Service Unavailable\r\n\r\n'
 
 export function isTransportKind(word: string): word is TransportKind {
-  return TRANSPORTS.some((kind) => kind === word)
+  return word === 'node' || word === 'tls' || ALL_POLLERS.some((kind) => kind === word)
 }
 
 /** The transport made last speaks TLS, and so do the clients of its test. */

@@ -4,7 +4,7 @@ import { NativeTransport } from '../../app/net/native-transport.ts'
 import { Router, type HandlerTarget } from '../../app/route/router.ts'
 import { bareEngine } from '../support/bare-engine.ts'
 import { eventually } from '../support/eventually.ts'
-import { client } from '../support/transport-host.ts'
+import { client, POLLERS } from '../support/transport-host.ts'
 
 type Routes = Readonly<Record<string, HandlerTarget['handle']>>
 
@@ -28,7 +28,7 @@ function bodiesOf(text: string): string[] {
   return text.split(/HTTP\/1\.1 200 OK\r\n(?:[^\r\n]+\r\n)+\r\n/).slice(1)
 }
 
-for (const polling of ['epoll', 'poll', 'select'] as const) {
+for (const polling of POLLERS) {
   describe(`engine on ${polling}`, () => {
     it('keeps answers of one client apart from those that its requests set free for others', async (context) => {
       const waiting: (() => void)[] = []
