@@ -342,6 +342,28 @@ describe('posix queue: what it holds', () => {
     assert.equal(result.status, 0, result.stderr)
   })
 
+  it('stays with who has one of its methods', (context) => {
+    const { name } = createFor(context, 2, 8)
+    const program = `
+      import { readdirSync } from 'node:fs'
+      import { setImmediate } from 'node:timers/promises'
+      const { addon } = await import(process.argv[1])
+      const { Queue } = addon()
+      const count = () => readdirSync('/proc/self/fd').length
+      const before = count()
+      let methods = Array.from({ length: 20 }, () => { const { push, shift } = new Queue(process.argv[2], 0, 0, 0, 0); return { push, shift } })
+      for (let i = 0; i < 10; i++) { gc(); await setImmediate() }
+      for (const { push, shift } of methods) {
+        if (!push(new Uint8Array(3), 0, 3, 0) || shift(new Uint8Array(8)) !== 3) throw new Error('not of its queue')
+      }
+      methods = undefined
+      for (let i = 0; i < 50 && count() > before + 1; i++) { gc(); await setImmediate() }
+      if (count() > before + 1) throw new Error('still open: ' + (count() - before))`
+    const module = new URL('../../native/addon.js', import.meta.url).href
+    const result = spawnSync(process.execPath, ['--expose-gc', '--input-type=module', '-e', program, module, name], { encoding: 'utf8' })
+    assert.equal(result.status, 0, result.stderr)
+  })
+
   it('stays with who listens, though nothing refers to it', async (context) => {
     const { name } = createFor(context, 1, 8)
     let told = 0
