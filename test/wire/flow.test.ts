@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { Limits } from '../../shared/limits.ts'
@@ -18,6 +18,17 @@ async function assertHealthy(context: TestContext, npp: Instance): Promise<void>
 
 function descriptorsOf(npp: Instance): number {
   return readdirSync(`/proc/${npp.pid}/fd`).length
+}
+
+function socketsOf(npp: Instance): number {
+  const folder = `/proc/${npp.pid}/fd`
+  return readdirSync(folder).filter((name) => {
+    try {
+      return readlinkSync(`${folder}/${name}`).startsWith('socket:')
+    } catch {
+      return false // It was closed meanwhile.
+    }
+  }).length
 }
 
 describe('an engine that was held up', () => {
@@ -127,11 +138,15 @@ describe('with a short deadline of idle connections', () => {
 
 describe('a client', () => {
   let npp: Instance
-  /** Descriptors of an engine that no client has met. */
+  /** Descriptors of an engine that no client has a connection to. */
   let fresh = 0
 
   before(async () => {
     npp = await startInstance(`${SITES}faults`)
+    const sockets = socketsOf(npp)
+    // With the first call the engine begins to watch over the service process, which takes a descriptor.
+    assert.equal((await fetch(`${npp.url}/identity/x`, { headers: { connection: 'close' } })).status, 200)
+    await eventually('the first client is gone', () => socketsOf(npp) === sockets)
     fresh = descriptorsOf(npp)
   })
 
