@@ -63,8 +63,15 @@ export class Backlog {
 
   /** Takes a call out that is given up before it has left. */
   remove(call: OutgoingCall): void {
-    if (this.#hand.includes(call)) this.#isHandStale = true
+    const isInHand = this.#hand.includes(call)
     this.#uncount(call)
+    if (isInHand) {
+      this.#isHandStale = true
+      return
+    }
+    const lane = call.service.laneOf(call.priority)
+    lane.forget(call.service.waiting)
+    if (lane.isListed && lane.first === undefined) this.#unlist(lane)
   }
 
   /** Sends what there is room for. True when all has left. */
@@ -113,7 +120,7 @@ export class Backlog {
   /** Puts calls into the message in hand until it is full; false when there is none to send. */
   #fill(): boolean {
     const { writer, engine, epoch } = this.#options
-    if (this.#hand.length === 0) {
+    while (this.#hand.length === 0) {
       const priority = this.#highest()
       if (priority === -1) return false
       const level = this.#levels[priority]!
@@ -121,10 +128,7 @@ export class Backlog {
       writer.begin(engine, epoch)
       this.#handMicros = 0
       this.#isHandClosed = !joins(lane, 0)
-      if (!this.#put(level, lane)) {
-        // All its calls were given up.
-        return this.#fill()
-      }
+      this.#put(level, lane)
     }
     const level = this.#levels[this.#hand[0]!.priority]!
     while (!this.#isHandClosed) {

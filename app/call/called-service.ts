@@ -53,12 +53,17 @@ export function isTimeout(value: unknown): value is number {
   return typeof value === 'number' && value > 0 && value < Infinity
 }
 
+/** Given-up calls that are not worth a walk. */
+const SPARED = 32
+
 /** The calls of one service and one priority that wait, in the order in which they were made. */
 export class Lane {
   readonly service: CalledService
   readonly priority: number
   /** Whether the backlog has it among those that have calls. */
   isListed = false
+  /** Calls that were given up and may still be linked. */
+  #forgotten = 0
   #head: OutgoingCall | undefined
   #tail: OutgoingCall | undefined
 
@@ -74,6 +79,23 @@ export class Lane {
     this.#head = call
     if (call === undefined) this.#tail = undefined
     return call
+  }
+
+  /** A call was given up. Where these become more than those that wait, of whom there are `waiting` at the most, they are let go. */
+  forget(waiting: number): void {
+    if (++this.#forgotten <= waiting + SPARED) return
+    this.#forgotten = 0
+    let call = this.#head
+    this.#head = undefined
+    this.#tail = undefined
+    while (call !== undefined) {
+      const { next }: OutgoingCall = call
+      if (call.isWaiting) {
+        call.next = undefined
+        this.append(call)
+      }
+      call = next
+    }
   }
 
   append(call: OutgoingCall): void {
