@@ -13,9 +13,10 @@ import type { TimerWheel } from '../../shared/timer-wheel.ts'
 import type { CallAsync, CallOptions } from '../api.ts'
 import { Backlog } from './backlog.ts'
 import { callAsyncOf, type InputSchemas } from './call-async.ts'
-import { CalledService, isPriority, isTimeout } from './called-service.ts'
+import { isPriority, isTimeout } from './called-service.ts'
 import { failureOf } from './failure.ts'
 import { OutgoingCall, type Waiter } from './outgoing-call.ts'
+import { KnownServices } from './known-services.ts'
 import { PendingCalls } from './pending-calls.ts'
 import type { ServiceWatch } from './service-watch.ts'
 
@@ -49,9 +50,6 @@ export interface CallerOptions {
 
 const NO_OPTIONS: CallOptions = {}
 
-/** Names of services that are remembered; a site that makes up names call by call is to fill no memory. */
-const MOST_SERVICES = 4096
-
 /**
  * The engine's end of callAsync: puts calls into the request queue, waits for the replies, and keeps the deadline of each. Calls that are made
  * in one turn of the event loop leave at its end, together where that is good for them; what the queue has no room for waits.
@@ -66,7 +64,7 @@ export class Caller {
   readonly callAsync: CallAsync
   readonly #options: CallerOptions
   readonly #pending = new PendingCalls()
-  readonly #services = new Map<string, CalledService>()
+  readonly #services = new KnownServices()
   readonly #backlog: Backlog
   readonly #reader: BatchReader
   /** Where calls go that nobody took. */
@@ -189,7 +187,7 @@ export class Caller {
   #start(kind: FrameKind, name: string, input: unknown, settings: CallOptions, waiter: Waiter, wantsReply: boolean): NppError | undefined {
     const { requests, clock, wheel, defaultTimeoutMs } = this.#options
     if (this.#stopped) return new NppError('NPP_CALL_CANCELLED', `the call of ${name} was not made: the engine stops`)
-    const service = this.#serviceOf(name)
+    const service = this.#services.of(name)
     const { priority = service.priority, timeoutMs = service.timeoutMs ?? defaultTimeoutMs, signal } = settings
     if (!isTimeout(timeoutMs))
       return new NppError('NPP_CALL_INPUT', `timeoutMs of the call of ${name} is ${String(timeoutMs)}, not a number above 0`)
@@ -274,16 +272,6 @@ export class Caller {
     process.nextTick(this.#flushLater)
   }
 
-  #serviceOf(name: string): CalledService {
-    const known = this.#services.get(name)
-    if (known !== undefined) return known
-    const service = new CalledService(name)
-    if (this.#services.size >= MOST_SERVICES)
-      for (const [other, { isDeclared }] of this.#services) if (!isDeclared) this.#services.delete(other)
-    this.#services.set(name, service)
-    return service
-  }
-
   #sent(call: OutgoingCall): void {
     if (call.wantsReply) return
     this.#pending.take(call.call, call.generation)
@@ -366,10 +354,8 @@ export class Caller {
   #hear(reader: BatchReader): void {
     this.#options.services?.look()
     const decoded = reader.body()
-    const value = decoded instanceof DecodeError ? undefined : decoded.value
-    if (typeof value === 'object' && value !== null && 'name' in value && typeof value.name === 'string')
-      this.#serviceOf(value.name).declare(value)
-    else this.#drop({ sender: reader.sender }, 'an announcement on the reply queue is malformed')
+    const refused = this.#services.declare(decoded instanceof DecodeError ? undefined : decoded.value)
+    if (refused !== '') this.#drop({ sender: reader.sender }, refused)
   }
 
   #deliver(reader: BatchReader): void {
