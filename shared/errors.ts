@@ -127,12 +127,21 @@ export class NppError extends Error {
 
 /** The message of whatever was thrown; a site may throw anything. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown)
+  return textOf(() => (thrown instanceof Error ? thrown.message : thrown))
 }
 
 /** The stack of whatever was thrown, for the log, never for a client. */
 export function stackOf(thrown: unknown): string {
-  return thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
+  return textOf(() => (thrown instanceof Error ? (thrown.stack ?? thrown.message) : thrown))
+}
+
+/** A site throws what it likes: an object without a text, an error whose message is no text, or that throws when it is asked. */
+function textOf(read: () => unknown): string {
+  try {
+    return String(read())
+  } catch {
+    return 'something that has no text'
+  }
 }
 
 /** The `code` of a system error such as EADDRINUSE, or '' where there is none. */

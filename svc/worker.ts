@@ -298,14 +298,16 @@ export class Worker {
     const { engine, epoch, call: place, generation, begunAt, deadline } = call
     const entry = slot?.put(engine, epoch, place, generation, 0, begunAt, deadline) ?? -1
     let result: unknown
+    let waits = false
     try {
       result = service.kind === 'page' ? runPage(service.page, input) : service.service.run(input, call)
+      waits = isThenable(result)
     } catch (error) {
       this.#failed(call, error)
       if (entry !== -1) slot?.clear(entry)
       return
     }
-    if (isThenable(result)) this.#await(call, result, entry)
+    if (waits) this.#await(call, result, entry)
     else {
       this.#replied(call, result)
       // Until its reply has left, the message in the inbox speaks for it.
@@ -313,7 +315,7 @@ export class Worker {
     }
   }
 
-  #await(call: RunningCall, result: PromiseLike<unknown>, entry: number): void {
+  #await(call: RunningCall, result: unknown, entry: number): void {
     this.#running.add(call)
     this.#watchCancels()
     this.#now = this.#options.clock.monotonic()
