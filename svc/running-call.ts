@@ -4,6 +4,9 @@ import type { Clock } from '../shared/clock.ts'
 import { NppError } from '../shared/errors.ts'
 import type { ServiceContext } from '../shared/services.ts'
 
+/** setTimeout takes what is longer for 1 ms. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 /** A call that a service runs, and what the service is told of it. The signal, and its timer, are made when it asks for them: most never do. */
 export class RunningCall implements ServiceContext {
   readonly name: string
@@ -37,7 +40,7 @@ export class RunningCall implements ServiceContext {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
-      const left = Math.max(this.deadline - this.#clock.monotonic(), 0)
+      const left = Math.min(Math.max(this.deadline - this.#clock.monotonic(), 0), LONGEST_TIMER_MS)
       this.#timer = setTimeout(() => this.abort(new NppError('NPP_CALL_TIMEOUT', 'the deadline of the call has passed')), left)
       this.#timer.unref()
     }

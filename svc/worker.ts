@@ -114,6 +114,8 @@ export class Worker {
     this.#box.close()
     this.#listen()
     clearTimeout(this.#returnTimer)
+    // The slot goes with the scoreboard.
+    this.#over.length = 0
     for (const call of this.#running) call.abort(new NppError('NPP_CALL_CANCELLED', 'the engine that called is gone'))
   }
 
@@ -240,6 +242,8 @@ export class Worker {
     this.#returnTimer = setTimeout(() => {
       this.#returnTimer = undefined
       this.#giveBackRest()
+      // The queue was full: it may have room before the calls that run are over.
+      if (this.#hasCall && this.#reader.returns < Limits.callReturns) this.#giveBackLater()
       this.#listen()
       this.#stopWhenIdle()
     }, Limits.callBatchMs)
@@ -326,7 +330,7 @@ export class Worker {
       )
       .finally(() => {
         this.#running.delete(call)
-        if (entry !== -1) this.#over.push(entry)
+        if (entry !== -1 && !this.#abandoned) this.#over.push(entry)
         // Those that end in the same turn are replied to together.
         if (this.#isScheduled) return
         this.#isScheduled = true
