@@ -77,8 +77,11 @@ export class ServiceWatch {
     // In this order: a reply that was sent counts, and what is read after it is what had none.
     this.#bereaved?.receiveAll()
     const lost = board.callsInHandOf(occupant).filter((call) => call.engine === engine && call.epoch === epoch)
-    for (const { call, generation } of lost) this.#bereaved?.died(call, generation)
-    for (const { call, generation } of this.#taken(occupant)) this.#bereaved?.died(call, generation)
+    // Each is told of once: a call that is made again has perhaps left again when the second time comes, and would fail.
+    const taken = this.#taken(occupant).filter(
+      (one) => !lost.some((other) => other.call === one.call && other.generation === one.generation),
+    )
+    for (const { call, generation } of [...lost, ...taken]) this.#bereaved?.died(call, generation)
     if (board.free(occupant)) log.debug({ pid: occupant.pid }, 'a service process ended without giving its slot back')
   }
 

@@ -100,6 +100,20 @@ describe('the watch over services', () => {
     assert.deepEqual(given.board.occupants(), [])
   })
 
+  it('tells once of a call that runs and is in the message that was taken last', () => {
+    const given = new Given()
+    const slot = given.claim(5)
+    given.watch.look()
+    given.news()
+    take(slot.inbox, [
+      [1, 10],
+      [2, 20],
+    ])
+    slot.put(ENGINE, EPOCH, 1, 10, 0, 1, DEADLINE)
+    given.end(5)
+    assert.deepEqual(given.news(), ['receive', 'died 1/10', 'died 2/20'])
+  })
+
   it('tells nothing of calls that were given back, nor of those of other engines', () => {
     const given = new Given()
     const [one, other] = [given.claim(5), given.claim(6)]
