@@ -106,4 +106,6 @@ export const Limits = {
   logWriteBytes: 256 * 1024,
   /** milliseconds a line waits in that buffer at the most */
   logFlushMs: 500,
+  /** warnings about what came from elsewhere that are written in a second; each is a call of the system */
+  warningsPerSecond: 5,
 } as const

@@ -8,6 +8,7 @@ import type { Clock } from '../shared/clock.ts'
 import { NppError, errnoOf, messageOf, stackOf } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
 import type { Log } from '../shared/log.ts'
+import { SparseLog } from '../shared/sparse-log.ts'
 import { isThenable } from '../shared/thenable.ts'
 import { runPage } from './page-exchange.ts'
 import type { Registered, Registry } from './registry.ts'
@@ -51,6 +52,8 @@ export class Worker {
   readonly #reader: BatchReader
   readonly #box: ReplyBox
   readonly #returned: BatchWriter
+  /** For what may come in any number. */
+  readonly #warnings: SparseLog
   /** Calls that wait for something. */
   readonly #running = new Set<RunningCall>()
   readonly #pumpLater: () => void
@@ -79,6 +82,7 @@ export class Worker {
     this.#reader = new BatchReader(options.slot?.inbox ?? Buffer.alloc(requests.messageSize), new NameCache())
     this.#returned = new BatchWriter(requests.messageSize, process.pid)
     this.#box = new ReplyBox(replies, log, () => this.#resume())
+    this.#warnings = new SparseLog(log)
     this.#pumpLater = () => {
       this.#isScheduled = false
       this.#box.flush()
@@ -97,6 +101,7 @@ export class Worker {
   /** Takes no further call, and gives back those that are not begun; resolves when the others are replied to. */
   stop(): Promise<void> {
     this.#stopping = true
+    this.#warnings.close()
     return new Promise((resolve) => {
       this.#stopped = resolve
       this.#giveBackRest()
@@ -114,6 +119,7 @@ export class Worker {
     this.#box.close()
     this.#listen()
     clearTimeout(this.#returnTimer)
+    this.#warnings.close()
     // The slot goes with the scoreboard.
     this.#over.length = 0
     for (const call of this.#running) call.abort(new NppError('NPP_CALL_CANCELLED', 'the engine that called is gone'))
@@ -128,8 +134,9 @@ export class Worker {
       const length = requests.shift(this.#reader.bytes)
       if (length === -1) break
       const fault = this.#reader.read(length)
-      if (fault === undefined) this.#begin()
-      else this.#options.log.warn({ reason: fault.reason }, 'a message on the request queue is not one of npp; dropped')
+      // Also for what is none: whoever sends that again and again must not hold the process up.
+      this.#begin()
+      if (fault !== undefined) this.#warnings.warn({ reason: fault.reason }, 'a message on the request queue is not one of npp; dropped')
       this.#runBatch()
     }
     this.#listen()
@@ -256,7 +263,7 @@ export class Worker {
     const { registry, log, clock } = this.#options
     const reader = this.#reader
     if (!isCall(reader.kind)) {
-      log.warn({ kind: reader.kind, sender: reader.sender }, 'a frame on the request queue is not a call; dropped')
+      this.#warnings.warn({ kind: reader.kind, sender: reader.sender }, 'a frame on the request queue is not a call; dropped')
       return
     }
     const name = reader.name()
@@ -272,7 +279,7 @@ export class Worker {
     }
     const input = reader.body()
     if (input instanceof DecodeError) {
-      log.warn({ service: name, reason: input.reason }, 'the input of a call is malformed')
+      this.#warnings.warn({ service: name, reason: input.reason }, 'the input of a call is malformed')
       this.#box.failure(call, 'NPP_CALL_INPUT', `the input of ${name} is malformed: ${input.reason}`, 0)
       return
     }

@@ -9,14 +9,15 @@ import type { Clock } from '../../shared/clock.ts'
 import { NppError } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
 import type { Log } from '../../shared/log.ts'
+import { SparseLog } from '../../shared/sparse-log.ts'
 import type { TimerWheel } from '../../shared/timer-wheel.ts'
 import type { CallAsync, CallOptions } from '../api.ts'
 import { Backlog } from './backlog.ts'
 import { callAsyncOf, type InputSchemas } from './call-async.ts'
 import { isPriority, isTimeout } from './called-service.ts'
 import { failureOf } from './failure.ts'
-import { OutgoingCall, type Waiter } from './outgoing-call.ts'
 import { KnownServices } from './known-services.ts'
+import { OutgoingCall, type Waiter } from './outgoing-call.ts'
 import { PendingCalls } from './pending-calls.ts'
 import type { ServiceWatch } from './service-watch.ts'
 
@@ -70,6 +71,8 @@ export class Caller {
   /** Where calls go that nobody took. */
   readonly #unclaimed: Buffer
   readonly #flushLater: () => void
+  /** For what may come in any number. */
+  readonly #warnings: SparseLog
   #isScheduled = false
   /** When the first call was made of those that wait for the end of the turn. */
   #scheduledAt = 0
@@ -80,6 +83,7 @@ export class Caller {
     const { requests, replies, engine, epoch } = options
     this.#options = options
     this.callAsync = callAsyncOf(this, options.schemas)
+    this.#warnings = new SparseLog(options.log)
     this.#reader = new BatchReader(Buffer.alloc(replies.messageSize), new NameCache())
     this.#unclaimed = Buffer.alloc(requests.messageSize)
     const writer = new BatchWriter(requests.messageSize, process.pid)
@@ -151,6 +155,7 @@ export class Caller {
     this.#options.replies.onMessages(undefined)
     this.#options.requests.onDrain(undefined)
     this.#backlog.clear()
+    this.#warnings.close()
     this.#failAll((call) => new NppError('NPP_CALL_CANCELLED', `the call of ${call.service.name} was given up: the engine stops`))
   }
 
@@ -163,9 +168,9 @@ export class Caller {
     this.#end(call).failed(new NppError('NPP_CALL_TIMEOUT', `service ${name} did not reply before the deadline of the call`))
   }
 
-  /** Takes in all replies that lie in the queue. */
+  /** Takes in all replies that lie in the queue: no more than it holds, however many are sent meanwhile. */
   receiveAll(): void {
-    this.#receive(Infinity)
+    this.#receive(Infinity, this.#options.replies.maxMessages)
   }
 
   /** The service process that had the call in hand is gone. */
@@ -319,17 +324,18 @@ export class Caller {
       return
     }
     // What lies in the queue is taken out, so that a service that comes later does not run what has been answered with a failure.
-    while (this.#options.requests.shift(this.#unclaimed) !== -1) continue
+    const { requests } = this.#options
+    for (let left = requests.maxMessages; left > 0 && requests.shift(this.#unclaimed) !== -1; left--) continue
     this.#backlog.clear()
-    this.#options.requests.cancelDrain()
+    requests.cancelDrain()
     this.#failAll((call) => new NppError('NPP_NO_SERVICE', `no service process is left to answer the call of ${call.service.name}`))
   }
 
-  /** Takes in the messages of the reply queue, with about so many replies at the most. */
-  #receive(most: number): void {
+  /** Takes in the messages of the reply queue, with about so many replies, and so many messages, at the most. */
+  #receive(most: number, messages = most): void {
     const { replies, engine, epoch } = this.#options
     const reader = this.#reader
-    for (let taken = 0; taken < most && !this.#stopped;) {
+    for (let taken = 0, left = messages; taken < most && left > 0 && !this.#stopped; left--) {
       const length = replies.shift(reader.bytes)
       if (length === -1) return
       const fault = reader.read(length)
@@ -383,7 +389,7 @@ export class Caller {
 
   #drop(fields: object, message: string): void {
     this.strayMessages++
-    this.#options.log.warn(fields, message)
+    this.#warnings.warn(fields, message)
   }
 }
 
