@@ -7,7 +7,8 @@ export default defineApp<typeof services>({
       route.get(`/${name}/:token`, async (req, res) => {
         const ms = Number(req.query.get('ms') ?? 0)
         const timeoutMs = Number(req.query.get('timeoutMs') ?? 20_000)
-        res.json(await req.callAsync(name, { token: req.params['token'] ?? '', ms }, { timeoutMs }))
+        const priority = Number(req.query.get('priority') ?? 0)
+        res.json(await req.callAsync(name, { token: req.params['token'] ?? '', ms }, { timeoutMs, priority }))
       })
     route.get('/hello', (req, res) => res.text('Hello World!'))
   },
