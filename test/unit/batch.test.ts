@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { BatchReader } from '../../ipc/batch-reader.ts'
 import { BatchWriter } from '../../ipc/batch-writer.ts'
-import { BATCH_HEADER_BYTES, BodyForm, DecodeError, FrameKind, callBytes, replyBytes } from '../../ipc/frame.ts'
+import { BATCH_HEADER_BYTES, BodyForm, DecodeError, FrameKind, callBytes, messageLengthOf, replyBytes } from '../../ipc/frame.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
 import { Limits } from '../../shared/limits.ts'
 import { BASE, append, framesOf, isCall, messageOf, mustFrames, valueOf, type Frame } from '../support/frames.ts'
@@ -304,6 +304,65 @@ describe('the reader never throws', () => {
       // The head most of all: a change within a body is no news.
       for (let changes = random.below(4); changes >= 0; changes--) bytes[random.below(Math.min(bytes.byteLength, 140))] = random.below(256)
       assertTotal(bytes)
+    }
+  })
+})
+
+/** Where the frames of a good message begin, and where the last ends. */
+function boundsOf(bytes: Buffer): number[] {
+  const reader = new BatchReader(bytes, new NameCache())
+  assert.equal(reader.read(bytes.byteLength), undefined)
+  const bounds = [AT]
+  while (reader.next()) bounds.push(reader.bodyEnd)
+  return bounds
+}
+
+describe('a message whose parts are cut, doubled, exchanged and glued', () => {
+  const random = new SeededRandom(0xfade)
+  const good = VALID.map((frame, index) => messageOf([frame, ...VALID.slice(0, index % 4)]))
+  const piece = (bytes: Buffer): Buffer => {
+    const start = random.below(bytes.byteLength + 1)
+    return bytes.subarray(start, start + random.below(bytes.byteLength - start + 1))
+  }
+  const any = (): Buffer => good[random.below(good.length)] ?? assert.fail()
+  const wholeFrame = (): Buffer => {
+    const bytes = any()
+    const bounds = boundsOf(bytes)
+    const index = random.below(bounds.length - 1)
+    return bytes.subarray(bounds[index], bounds[index + 1])
+  }
+
+  it('is frames within it or a fault, and its length is within the buffer', () => {
+    let messages = 0
+    for (let round = 0; round < 50_000; round++) {
+      const parts = [
+        any().subarray(0, AT),
+        ...Array.from({ length: random.below(5) }, () => (random.below(8) === 0 ? piece(any()) : wholeFrame())),
+      ]
+      const bytes = Buffer.concat(parts)
+      // Half of them say how many parts there are, so that the way behind the checks is walked too.
+      if (round % 2 === 0) bytes.writeUInt16LE(parts.length - 1, 16)
+      if (random.below(4) === 0) bytes[random.below(bytes.byteLength)] = random.below(256)
+      const isMessage = assertTotal(bytes)
+      // What a service had taken is looked for in its inbox without a length: behind it lies what was there before.
+      const inbox = Buffer.concat([bytes, piece(any())])
+      const length = messageLengthOf(inbox)
+      assert.ok(Number.isInteger(length) && length >= 0 && length <= inbox.byteLength)
+      if (!isMessage) continue
+      messages++
+      assert.equal(length, bytes.byteLength)
+    }
+    assert.ok(messages > 5000, `${messages} were messages`)
+  })
+
+  it('keeps the frames that were glued as they were', () => {
+    for (let round = 0; round < 2000; round++) {
+      const frames = Array.from({ length: 1 + random.below(5) }, wholeFrame)
+      const bytes = Buffer.concat([good[0]?.subarray(0, AT) ?? assert.fail(), ...frames])
+      bytes.writeUInt16LE(frames.length, 16)
+      const bounds = boundsOf(bytes)
+      for (const [index, frame] of frames.entries()) assert.deepEqual(bytes.subarray(bounds[index], bounds[index + 1]), frame)
+      assert.equal(bounds.length, frames.length + 1)
     }
   })
 })
