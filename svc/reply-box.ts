@@ -5,7 +5,7 @@ import type { MessageQueue } from '../ipc/message-queue.ts'
 import type { Log } from '../shared/log.ts'
 import type { RunningCall } from './running-call.ts'
 
-/** Characters of a code and of a message that a failure carries: it fits into any message, and is for a log. */
+/** Characters of a code and of a message that a failure carries at the most: they are for a log. */
 const CODE_LENGTH = 100
 const MESSAGE_LENGTH = 1000
 
@@ -68,8 +68,15 @@ export class ReplyBox {
   /** Puts in that the call failed. */
   failure(call: RunningCall, code: string, message: string, runMicros: number): void {
     if (!call.wantsReply) return
-    const body = encodeBody({ code: code.slice(0, CODE_LENGTH), message: message.slice(0, MESSAGE_LENGTH) })
-    if (!(body instanceof EncodeError)) this.#put(call, FrameKind.Failure, BodyForm.Packed, body, runMicros)
+    const shortCode = code.slice(0, CODE_LENGTH)
+    // Half of the text each time: where queues are small, it may have no room as a whole.
+    for (let length = MESSAGE_LENGTH; ; length >>= 1) {
+      const body = encodeBody({ code: shortCode, message: message.slice(0, length) })
+      if (body instanceof EncodeError) return
+      if (length > 0 && replyBytes(body.byteLength) > this.#replies.messageSize) continue
+      this.#put(call, FrameKind.Failure, BodyForm.Packed, body, runMicros)
+      return
+    }
   }
 
   /** Puts in what a service says of itself, for any engine. */
