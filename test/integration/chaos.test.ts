@@ -86,7 +86,7 @@ function judge(answered: readonly Answered[], othersOf: (one: Answered) => reado
     assert.ok(one.status === 200 || one.status === 502, `${one.path}: ${one.status}`)
     if (one.status === 200) assert.equal(one.answeredToken, one.token)
     const deaths = othersOf(one).flatMap((pid) => kills.get(pid) ?? [])
-    const since = one.end - Math.max(...deaths)
+    const since = one.end - Math.max(...deaths, one.start)
     if (one.status === 200) {
       if (deaths.length > 0) judged.again.push(since)
     } else if (!one.path.includes('Again')) {
