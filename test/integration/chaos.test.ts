@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { suite, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DecodeError, messageLengthOf } from '../../ipc/frame.ts'
-import { attachedServices, stateOf, withScoreboard } from '../support/attached.ts'
+import { attachedServices, processorMs, stateOf, withScoreboard } from '../support/attached.ts'
 import { CallLoad, percentile, type Answered } from '../support/call-load.ts'
 import { eventually } from '../support/eventually.ts'
 import { framesOf, valueOf } from '../support/frames.ts'
@@ -190,6 +190,31 @@ suite('a service that is stopped for a while', () => {
       if (one.status === 200) assert.equal(one.answeredToken, one.token)
       else assert.ok(one.status === 504 && one.path.includes('timeoutMs') && held.has(one.token), `${one.path}: ${one.status}`)
     }
+    await assertNothingLeft(npp, [npp.pid])
+  })
+})
+
+suite('an engine that is stopped for a while', () => {
+  test('has every call answered when it goes on, and services that wait for room in the reply queue do nothing', async (context) => {
+    const { npp } = await start(context)
+    let ending = false
+    const load = new CallLoad({ url: npp.url, clients: CLIENTS, next: (token) => (ending ? undefined : pathOf(token)) })
+    await eventually('calls are answered', () => load.answered.length > CLIENTS)
+    const services = attachedServices(npp.id)
+    process.kill(npp.pid, 'SIGSTOP')
+    await eventually('it is stopped', () => stateOf(npp.pid) === 'T')
+    // What is in the queue they still do.
+    await sleep(STOP_MS / 2)
+    const before = services.map(processorMs)
+    await sleep(STOP_MS / 2)
+    const used = services.map((pid, index) => processorMs(pid) - (before[index] ?? 0))
+    process.kill(npp.pid, 'SIGCONT')
+    await sleep(500)
+    ending = true
+    await load.ended
+    for (const one of load.answered) assert.deepEqual([one.path, one.status, one.answeredToken], [one.path, 200, one.token])
+    for (const milliseconds of used) assert.ok(milliseconds < STOP_MS / 8, `${used.join(', ')} ms of the processor`)
+    assert.deepEqual(attachedServices(npp.id), services)
     await assertNothingLeft(npp, [npp.pid])
   })
 })

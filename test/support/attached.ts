@@ -32,3 +32,13 @@ export function attachedServices(id: string): number[] {
 export function stateOf(pid: number): string {
   return /^State:\s+(\S)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? ''
 }
+
+/** Milliseconds of the processor that a process has used. Source: proc_pid_stat(5), fields 14 and 15, of 10 ms each. */
+export function processorMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const [user = '', system = ''] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11)
+  return (Number(user) + Number(system)) * 10
+}
