@@ -49,8 +49,9 @@ export const Limits = {
   callDepth: 128,
   /** milliseconds without any service process during which calls still wait for one: a restart takes about 200 */
   serviceGraceMs: 1000,
-  /** milliseconds between two looks, while calls wait, at whether any service is left */
-  serviceWatchMs: 250,
+  /** milliseconds between two looks, while calls wait, at whether services have come or gone: half of what a call may take that one had in hand
+   * when it was killed. It costs some microseconds */
+  serviceWatchMs: 50,
   /** milliseconds between two looks at the locks by which processes show that they are alive */
   presenceCheckMs: 100,
   /** replies an engine takes from a queue in one turn of the event loop, so that sockets are served in between */
