@@ -1,19 +1,18 @@
 // One side of the echo that call.mjs measures, 200 bytes a call:
 //   node call-echo.mjs server <way> <queue>
-//   node call-echo.mjs client <way> <queue> <seconds>
-// The ways: single (a message a call), coalesced (as many as a message holds). The client prints one line of JSON.
-import { performance } from 'node:perf_hooks'
+//   node call-echo.mjs client <way> <queue> <seconds> <calls in flight> <session of the server>
+// The ways: single (a message a call), coalesced (as many as a message holds). The client prints one line of JSON, that of echo-window.mjs.
 import { BatchReader } from '../dist/ipc/batch-reader.js'
 import { BatchWriter } from '../dist/ipc/batch-writer.js'
 import { BodyForm, FrameKind } from '../dist/ipc/frame.js'
 import { NameCache } from '../dist/ipc/name-cache.js'
 import { PosixQueue } from '../dist/ipc/posix-queue.js'
+import { measureWindow } from './echo-window.mjs'
 
-const [role, way, name, seconds] = process.argv.slice(2)
+const [role, way, name, seconds, calls, serverSession] = process.argv.slice(2)
 const bodyBytes = 200
-const inFlight = way === 'single' ? 64 : 256
+const inFlight = Number(calls)
 const framesAMessage = way === 'single' ? 1 : Infinity
-const warmupMs = 1000
 
 const create = role === 'server'
 const requests = PosixQueue.open({ name: `${name}-q`, create })
@@ -100,11 +99,10 @@ function measure() {
   })
   requests.onDrain(send)
   send()
-  setTimeout(() => {
-    const [before, begun] = [received, performance.now()]
-    setTimeout(() => {
-      const roundTrips = (received - before) / ((performance.now() - begun) / 1000)
-      process.stdout.write(`${JSON.stringify({ roundTrips, wrong })}\n`, () => process.exit(0))
-    }, seconds * 1000)
-  }, warmupMs)
+  measureWindow(
+    Number(seconds),
+    [process.pid, Number(serverSession)],
+    () => ({ received, wrong }),
+    () => process.exit(0),
+  )
 }

@@ -1,38 +1,38 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { latencyBesideBusyServices } from './call-busy.mjs'
+import { nppEcho, peerEcho, requirePackage } from './call-echoes.mjs'
+import { largeReplies } from './call-large.mjs'
+import { pendingCalls } from './call-pending.mjs'
 import { BenchError, isInstalled, requirePinning } from './commands.mjs'
-import { npp } from './contenders.mjs'
+import { npp, peer } from './contenders.mjs'
 import { readMachine, readTicksPerSecond } from './machine.mjs'
-import { formatColumns } from './markdown-table.mjs'
 import { measure } from './measurement.mjs'
-import { median } from './median.mjs'
 import { common, namesOf, readOptions, wholeNumber } from './options.mjs'
-import { PinnedProcess } from './pinned-process.mjs'
 import { isInterrupted, runProgram } from './program.mjs'
-import { Report, progress } from './report.mjs'
-import { Server } from './server.mjs'
-import { sessionTicks } from './session-usage.mjs'
+import { Report } from './report.mjs'
+import { takeTurns } from './turns.mjs'
 
 const here = import.meta.dirname
 const site = join(here, 'site')
-const echo = join(here, 'call-echo.mjs')
-const parts = ['echo', 'http', 'single', 'idle', 'two']
-
-const usage = `node bench/call.mjs [options]
-  --seconds N            length of one measurement, 1 to 60 (5)
-  --rounds N             measurements, of which the median counts, 1 to 15 (3)
-  --only name,name       ${parts.join(', ')}
-  --json file            all figures, every single measurement too
-  --help
-`
-const kinds = { ...common, seconds: wholeNumber(5, 1, 60), only: namesOf(parts) }
 
 const json = { body: null, type: 'application/json', pipeline: 1, headers: {}, leastSeconds: 1, connections: 64 }
 const hello = { ...json, name: 'hello', path: '/hello', body: 'Hello World!', type: 'text/plain' }
 const call = { ...json, name: 'async', path: '/async/hello' }
 const welcome = npp('npp', {})
-const services = (count) => npp(`${count} service(s)`, { NPP_ASYNC_SVC_PROCESSES: String(count) }, site)
+const services = (count, variables = {}) => npp(`${count} service(s)`, { NPP_ASYNC_SVC_PROCESSES: String(count), ...variables }, site)
+const piscina = peer('node-http-piscina')
+
+const parts = { echo, http, single, idle, busy, large, two }
+
+const usage = `node bench/call.mjs [options]
+  --seconds N            length of one measurement, 1 to 60 (5)
+  --rounds N             measurements, of which the median counts, 1 to 15 (3)
+  --only name,name       ${Object.keys(parts).join(', ')}
+  --json file            all figures, every single measurement too
+  --help
+`
+const kinds = { ...common, seconds: wholeNumber(5, 1, 60), only: namesOf(Object.keys(parts)) }
 
 await runProgram(main)
 
@@ -48,127 +48,147 @@ async function main(words) {
   const report = new Report('call.mjs', words, machine, method)
   report.announce()
   const settings = { seconds, warmup: 2, tool: 'wrk', machine: machine.facts, ticksPerSecond: readTicksPerSecond() }
-  const asked = (part) => options.only.includes(part)
-
-  if (asked('echo')) {
-    const ways = ['single', 'coalesced'].map((way) => ({ name: way, take: () => echoes(way, settings) }))
-    await add(report, rounds, { name: 'call-echo', title: 'queue alone, 200 bytes, both processes on one core' }, ways, {
-      'round trips/s': [({ roundTrips }) => roundTrips, 0],
-      'core %': [({ busyPercent }) => busyPercent, 0],
-    })
-  }
-  if (asked('http')) {
-    const loads = [hello, call, { ...call, connections: 256 }].map((scenario) => ({
-      name: `${scenario.path}, ${scenario.connections} connections`,
-      take: () => measure(welcome, scenario, settings),
-    }))
-    await add(report, rounds, { name: 'call-http', title: 'engine and one service on one core' }, loads, {
-      'requests/s': [({ requestsPerSecond }) => requestsPerSecond, 0],
-      'CPU µs/request': [({ cpuMicros }) => cpuMicros, 2],
-      'core %': [({ busyPercent }) => busyPercent, 0],
-      'p99 ms': [({ p99 }) => p99, 2],
-    })
-  }
-  if (asked('single')) {
-    const loads = [hello, call].map((scenario) => ({
-      name: scenario.path,
-      take: () => measure(welcome, { ...scenario, connections: 1 }, settings),
-    }))
-    await add(report, rounds, { name: 'call-single', title: 'one request in flight' }, loads, {
-      'p50 µs': [({ p50 }) => p50 * 1000, 0],
-      'p99 µs': [({ p99 }) => p99 * 1000, 0],
-    })
-  }
-  if (asked('idle')) {
-    const one = { name: '100 calls pending', take: () => pending(settings) }
-    await add(report, rounds, { name: 'call-idle', title: 'engine and service while calls wait in a slow service' }, [one], {
-      'CPU %': [({ busyPercent }) => busyPercent, 2],
-    })
-  }
-  if (asked('two')) {
-    const both = {
-      ...settings,
-      machine: { ...settings.machine, serverCore: [...new Set([settings.machine.serverCore, settings.machine.loadCore])].join(',') },
-    }
-    const scenario = { ...json, name: 'busy', path: '/busy/5', connections: 16 }
-    const counts = [1, 2].map((count) => ({ name: `${count} service(s)`, take: () => measure(services(count), scenario, both) }))
-    await add(report, rounds, { name: 'call-two', title: 'calls that compute for about 5 ms, all processes on two cores' }, counts, {
-      'requests/s': [({ requestsPerSecond }) => requestsPerSecond, 0],
-    })
+  for (const name of options.only) {
+    const { title, competitors, columns } = parts[name](settings)
+    await takeTurns(report, rounds, { name: `call-${name}`, title }, competitors, columns)
   }
   if (isInterrupted()) throw new BenchError('interrupted')
   return report.end(options.json)
 }
 
-/** Measures all of them in turns. `columns` are the figures of a sample, and their decimals. */
-async function add(report, rounds, scenario, competitors, columns) {
-  const samples = new Map(competitors.map(({ name }) => [name, []]))
-  const failures = new Map()
-  for (let round = 0; round < rounds; round++) {
-    for (const { name, take } of competitors) {
-      if (isInterrupted() || failures.has(name)) continue
-      progress(`${scenario.name}, round ${round + 1} of ${rounds}: ${name}`)
-      await take().then(
-        (sample) => samples.get(name).push(sample),
-        (error) => failures.set(name, error),
-      )
-    }
-  }
-  progress('')
-  const results = competitors.map(({ name }) => {
-    const own = samples.get(name)
-    const figures = Object.entries(columns).map(([title, [figure]]) => [title, own.length === 0 ? null : median(own.map(figure))])
-    const errors = own.flatMap(({ errors = {} }) => Object.keys(errors))
-    return { server: name, samples: own, isValid: !failures.has(name) && errors.length === 0, ...Object.fromEntries(figures) }
+function echo(settings) {
+  const own = (way, inFlight) => ({ name: `${way}, ${inFlight} in flight`, take: () => nppEcho(way, inFlight, settings) })
+  const peer = (name, file, needed, ...words) => ({
+    name: `${name}, 64 in flight`,
+    take: () => peerEcho(file, needed, words, 64, settings),
   })
-  const rows = results.map((result) => [
-    result.server,
-    ...Object.entries(columns).map(([title, [, decimals]]) =>
-      result[title] === null
-        ? '–'
-        : result[title].toLocaleString('en', { minimumFractionDigits: decimals, maximumFractionDigits: decimals }),
-    ),
-    result.isValid ? '' : `INVALID: ${failures.get(result.server)?.message ?? 'errors'}`,
-  ])
-  report.add(scenario, results, formatColumns([scenario.name, ...Object.keys(columns), ''], rows))
-}
-
-async function echoes(way, { seconds, machine, ticksPerSecond }) {
-  const name = `/npp-bench-${process.pid}`
-  const server = new PinnedProcess(machine.serverCore, process.execPath, [echo, 'server', way, name])
-  try {
-    if ((await server.said(/ready/, 10_000)) === undefined) throw new BenchError(`the echo did not start: ${server.err}`)
-    const client = new PinnedProcess(machine.serverCore, process.execPath, [echo, 'client', way, name, String(seconds)])
-    const before = sessionTicks(server.pid)
-    const answer = await client.said(/\{.*\}/, (seconds + 10) * 1000)
-    const ticks = sessionTicks(server.pid) - before
-    await client.end(1000)
-    if (answer === undefined) throw new BenchError(`the echo said nothing: ${client.err}`)
-    const { roundTrips, wrong } = JSON.parse(answer[0])
-    return { roundTrips, busyPercent: (ticks / ticksPerSecond / (seconds + 1)) * 100, errors: wrong > 0 ? { wrong } : {} }
-  } finally {
-    await server.end(2000)
+  return {
+    title: '200 bytes to and fro, everybody on one core',
+    competitors: [
+      own('coalesced', 256),
+      own('coalesced', 64),
+      own('single', 64),
+      peer('piscina', 'echo-piscina.mjs', 'piscina'),
+      peer('process.send, json', 'echo-process-send.mjs', '', 'json'),
+      peer('process.send, advanced', 'echo-process-send.mjs', '', 'advanced'),
+      peer('posix-mq', 'echo-posix-mq.mjs', 'posix-mq', `/npp-bench-${process.pid}-peer`),
+    ],
+    columns: {
+      'round trips/s': [({ roundTrips }) => roundTrips, 0],
+      'CPU µs/round trip': [({ cpuMicros }) => cpuMicros, 2],
+    },
   }
 }
 
-// The processes have started by then: what they use is for what waits.
-async function pending({ seconds, machine, ticksPerSecond }) {
-  const scenario = { ...json, name: 'slow', path: '/slow/1' }
-  const server = new Server(services(1), scenario, machine.serverCore)
-  const given = new AbortController()
-  try {
-    await server.listening()
-    await server.check()
-    const url = `http://127.0.0.1:${server.port}/slow/${(seconds + 30) * 1000}`
-    const calls = Array.from({ length: 100 }, () => fetch(url, { signal: given.signal }).catch(() => undefined))
-    await sleep(2000)
-    const before = sessionTicks(server.process.pid)
-    await sleep(seconds * 1000)
-    const ticks = sessionTicks(server.process.pid) - before
-    given.abort()
-    await Promise.all(calls)
-    return { busyPercent: (ticks / ticksPerSecond / seconds) * 100 }
-  } finally {
-    await server.end()
+function http(settings) {
+  return {
+    title: 'engine and one service on one core, the load on the other',
+    competitors: [
+      ...[hello, call, { ...call, connections: 256 }].map((scenario) => ({
+        name: `${scenario.path}, ${scenario.connections} connections`,
+        take: () => measure(welcome, scenario, settings),
+      })),
+      {
+        name: 'node:http + piscina, 64 connections',
+        take: () => {
+          requirePackage('piscina')
+          return measure(piscina, call, settings)
+        },
+      },
+    ],
+    columns: {
+      'requests/s': [({ requestsPerSecond }) => requestsPerSecond, 0],
+      'CPU µs/request': [({ cpuMicros }) => cpuMicros, 2],
+      'core %': [({ busyPercent }) => busyPercent, 0],
+      'p99 ms': [({ p99 }) => p99, 2],
+    },
   }
+}
+
+function single(settings) {
+  return {
+    title: 'one request in flight, engine and one service on one core',
+    competitors: [hello, call].map((scenario) => ({
+      name: scenario.path,
+      take: () => measure(welcome, { ...scenario, connections: 1 }, settings),
+    })),
+    columns: {
+      'p50 µs': [({ p50 }) => p50 * 1000, 0],
+      'p99 µs': [({ p99 }) => p99 * 1000, 0],
+    },
+  }
+}
+
+function idle(settings) {
+  // Nobody waits for the calls at the end, and they would take longer than a drain.
+  const contender = services(1, { NPP_DRAIN_TIMEOUT: '1' })
+  return {
+    title: 'engine and service while calls wait in a slow service',
+    competitors: [{ name: '100 calls pending', take: () => pendingCalls(contender, { ...json, name: 'slow', path: '/slow/1' }, settings) }],
+    columns: { 'CPU %': [({ busyPercent }) => busyPercent, 2] },
+  }
+}
+
+function busy(settings) {
+  const loads = [
+    ['at full load', hello],
+    ['at 6,400 requests/s', { ...hello, pauseMs: 10 }],
+  ]
+  return {
+    title: '/hello while two services compute; engine and load on one core, the services on the other',
+    competitors: loads.map(([name, scenario]) => ({
+      name,
+      take: (round) => latencyBesideBusyServices(services(2), 2, scenario, round, settings),
+    })),
+    columns: {
+      'p99 ms, services idle': [(sample) => sample.without, 2],
+      'p99 ms, services busy': [(sample) => sample.with, 2],
+      'busy / idle': [({ ratio }) => ratio, 2],
+      'requests/s': [({ requestsPerSecond }) => requestsPerSecond, 0],
+      'services busy %': [({ busyPercent }) => busyPercent, 0],
+      calls: [({ calls }) => calls, 0],
+      'others %': [({ othersPercent }) => othersPercent, 0],
+    },
+  }
+}
+
+function large(settings) {
+  const { serverCore } = settings.machine
+  const ways = [
+    ['one after the other, one core', serverCore, 1],
+    ['4 in flight, one core', serverCore, 4],
+    ['4 in flight, two cores', coresOf(settings), 4],
+  ]
+  const overHttp = { ...json, name: 'large', path: '/large', type: 'application/octet-stream', connections: 4 }
+  return {
+    title: 'replies of 1 MiB, counted by the engine, and by a client over HTTP',
+    competitors: [
+      ...ways.map(([name, core, inFlight]) => ({ name, take: () => largeReplies(services(1), hello, core, inFlight, settings) })),
+      {
+        name: 'GET /large, 4 connections, one core',
+        take: async () => {
+          const { requestsPerSecond, errors } = await measure(services(1), overHttp, settings)
+          return { megabytes: (requestsPerSecond * 2 ** 20) / 1e6, micros: 1e6 / requestsPerSecond, errors }
+        },
+      },
+    ],
+    columns: {
+      'MB/s': [({ megabytes }) => megabytes, 0],
+      'µs/reply': [({ micros }) => micros, 0],
+    },
+  }
+}
+
+function two(settings) {
+  const both = { ...settings, machine: { ...settings.machine, serverCore: coresOf(settings) } }
+  const scenario = { ...json, name: 'busy', path: '/busy/5', connections: 16 }
+  return {
+    title: 'calls that compute for about 5 ms, all processes on two cores',
+    competitors: [1, 2].map((count) => ({ name: `${count} service(s)`, take: () => measure(services(count), scenario, both) })),
+    columns: { 'requests/s': [({ requestsPerSecond }) => requestsPerSecond, 0] },
+  }
+}
+
+function coresOf({ machine }) {
+  return [...new Set([machine.serverCore, machine.loadCore])].join(',')
 }

@@ -12,8 +12,8 @@ const environment = { ...process.env, NODE_ENV: 'production' }
 
 const usual = { prepare: async () => {}, env: environment, ownPage: false, discardsOutput: false }
 
-// `flags` are Node's own.
-function peer(name) {
+/** A program of peers/; `flags` are Node's own. */
+export function peer(name) {
   return { ...usual, name, command: (scenario, flags = []) => [process.execPath, [...flags, join(here, 'peers', `${name}.mjs`)]] }
 }
 

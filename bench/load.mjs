@@ -19,10 +19,10 @@ export async function runLoad(tool, core, port, scenario, seconds) {
   return JSON.parse(report)
 }
 
-function wrkCommand(url, { connections, pipeline, headers }, seconds) {
+function wrkCommand(url, { connections, pipeline, headers, pauseMs = 0 }, seconds) {
   const lines = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
   const words = ['-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--timeout', '5s', '-s', join(here, 'wrk.lua'), ...lines]
-  return ['wrk', [...words, url, '--', String(pipeline)]]
+  return ['wrk', [...words, url, '--', String(pipeline), String(pauseMs)]]
 }
 
 function autocannonCommand(url, { connections, pipeline, headers }, seconds) {

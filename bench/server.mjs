@@ -4,8 +4,8 @@ import { PinnedProcess } from './pinned-process.mjs'
 import { listeningPort } from './tcp-sockets.mjs'
 
 const startLimitMs = 15_000
-// npp drains for at most 10 s.
-const endGraceMs = 12_000
+// npp drains for at most 10 s, and gives services 2 s more.
+const endGraceMs = 15_000
 const replyLimitMs = 5000
 const pageTolerance = 0.15
 

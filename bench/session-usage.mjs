@@ -11,13 +11,28 @@ export function sessionMembers(session) {
     if (Number(fields[3]) !== session || fields[0] === 'Z') continue
     // With the time of children already waited for, a service that ends within the window is not lost.
     const [user, system, waitedUser, waitedSystem] = fields.slice(11, 15).map(Number)
-    members.push({ pid: Number(entry), ticks: user + system + waitedUser + waitedSystem })
+    const ownTicks = user + system
+    members.push({ pid: Number(entry), ownTicks, ticks: ownTicks + waitedUser + waitedSystem })
   }
   return members
 }
 
 export function sessionTicks(session) {
   return sessionMembers(session).reduce((sum, { ticks }) => sum + ticks, 0)
+}
+
+// Of the children of this process that have ended.
+export function childTicks() {
+  const fields = read('/proc/self/stat').split(') ')[1].split(' ')
+  return Number(fields[13]) + Number(fields[14])
+}
+
+// In which the core did anything; fields as in proc_stat(5), without idle and iowait, and without guests, who are in user and nice.
+export function coreTicks(core) {
+  const [, user, nice, system, , , irq, softirq, steal] = (new RegExp(`^cpu${core} .*$`, 'm').exec(read('/proc/stat'))?.[0] ?? '')
+    .split(' ')
+    .map(Number)
+  return user + nice + system + irq + softirq + steal
 }
 
 export function sessionResidentMB(session) {

@@ -44,7 +44,10 @@ function parserOf(client) {
   }
 }
 
-/** What npp has to reach. Each figure is of one run; `of` names the results (scenario, server) that `value` is computed from. */
+/**
+ * What npp has to reach. Each figure is of one run; `of` names the results (scenario, server) that `value` is computed from. One with `or` is met
+ * when either of both is, and one without a limit is there for comparison.
+ */
 export const thresholds = [
   against('floor', 'hello', 1.1),
   against('bun', 'hello', 1, '<'),
@@ -79,9 +82,23 @@ export const thresholds = [
   ...whileIdle('idle-10000'),
   ...whileIdle('idle-50000'),
   ...['wrk', 'curl', 'chrome'].map(parserOf),
-  ofCalls('call-echo', 'round trips/s', 'coalesced', ({ 'round trips/s': value }) => value, '>=', 600_000),
-  ofCalls('call-echo', 'round trips/s', 'single', ({ 'round trips/s': value }) => value, '>=', 200_000),
-  ofCalls('call-http', 'CPU', '/async/hello, 64 connections', ({ 'CPU µs/request': value }) => value, '<=', 12, 'µs'),
+  ofCalls('call-echo', 'round trips/s', 'coalesced, 256 in flight', ({ 'round trips/s': value }) => value, '>=', 600_000),
+  ofCalls('call-echo', 'round trips/s', 'single, 64 in flight', ({ 'round trips/s': value }) => value, '>=', 200_000),
+  ...['piscina', 'process.send, json', 'process.send, advanced', 'posix-mq'].flatMap((name) =>
+    ['single', 'coalesced'].map((way) => ({
+      what: `call-echo: round trips/s, ${way} / ${name}`,
+      of: [
+        ['call-echo', `${way}, 64 in flight`],
+        ['call-echo', `${name}, 64 in flight`],
+      ],
+      value: (own, its) => own['round trips/s'] / its['round trips/s'],
+      unit: '',
+    })),
+  ),
+  {
+    ...ofCalls('call-http', 'CPU', '/async/hello, 64 connections', ({ 'CPU µs/request': value }) => value, '<=', 12, 'µs'),
+    or: { value: ({ 'requests/s': value }) => value, relation: '>=', limit: 85_000, unit: 'requests/s' },
+  },
   {
     what: 'call-http: requests/s at 256 / at 64 connections',
     of: [
@@ -91,6 +108,15 @@ export const thresholds = [
     value: (many, few) => many['requests/s'] / few['requests/s'],
     relation: '>=',
     limit: 1,
+    unit: '',
+  },
+  {
+    what: 'call-http: CPU of npp / node:http + piscina',
+    of: [
+      ['call-http', '/async/hello, 64 connections'],
+      ['call-http', 'node:http + piscina, 64 connections'],
+    ],
+    value: (own, its) => own['CPU µs/request'] / its['CPU µs/request'],
     unit: '',
   },
   {
@@ -105,6 +131,12 @@ export const thresholds = [
     unit: 'µs',
   },
   ofCalls('call-idle', 'CPU', '100 calls pending', ({ 'CPU %': value }) => value, '<', 1, '%'),
+  ...['at full load', 'at 6,400 requests/s'].map((load) =>
+    ofCalls('call-busy', '/hello p99, services busy / idle', load, ({ 'busy / idle': value }) => value, '<=', 1.5),
+  ),
+  ...['one after the other, one core', '4 in flight, one core'].map((way) =>
+    ofCalls('call-large', '1 MiB replies', way, ({ 'MB/s': value }) => value, '>=', 500, 'MB/s'),
+  ),
   {
     what: 'call-two: requests/s of two services / of one',
     of: [

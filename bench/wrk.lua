@@ -1,5 +1,10 @@
--- Arguments after "--": how many requests travel in one write.
+-- Arguments after "--": how many requests travel in one write, and the milliseconds that a connection pauses between two, on average.
 function init(args)
+  local pause = tonumber(args[2]) or 0
+  -- Of different lengths, or all connections would ask at the same time. wrk measures from the request on, without the pause.
+  if pause > 0 then
+    delay = function() return math.random(0, 2 * pause) end
+  end
   local depth = tonumber(args[1]) or 1
   -- wrk sends a precomputed request faster than one from a function, so define the function only where it is needed.
   if depth > 1 then

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineServices } from '../../dist/svc/index.js'
+import { largeReply } from './large.mjs'
+import { soakServices } from './soak-services.mjs'
 
 export default defineServices({
   // Always the same work, about so many milliseconds: by the clock, a process that has to wait for its core would do less.
@@ -12,4 +14,6 @@ export default defineServices({
     await sleep(milliseconds)
     return { pid: process.pid }
   },
+  large: largeReply,
+  ...soakServices,
 })

@@ -1,0 +1,42 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { BenchError, Unavailable } from './commands.mjs'
+import { PinnedProcess } from './pinned-process.mjs'
+
+const here = import.meta.dirname
+const echo = join(here, 'call-echo.mjs')
+// Beyond its seconds an echo starts, warms up, and may find that it has stalled.
+const overtimeMs = 15_000
+
+/** The queues and frames of npp: `way` is that of call-echo.mjs. */
+export async function nppEcho(way, inFlight, { seconds, machine }) {
+  const name = `/npp-bench-${process.pid}`
+  const server = new PinnedProcess(machine.serverCore, process.execPath, [echo, 'server', way, name])
+  try {
+    if ((await server.said(/ready/, 10_000)) === undefined) throw new BenchError(`the echo did not start: ${server.err}`)
+    return await answerOf([echo, 'client', way, name, String(seconds), String(inFlight), String(server.pid)], seconds, machine.serverCore)
+  } finally {
+    await server.end(2000)
+  }
+}
+
+/** A peer, of the package that it needs; all its threads and processes on the same core. */
+export function peerEcho(file, needed, words, inFlight, { seconds, machine }) {
+  requirePackage(needed)
+  return answerOf([join(here, 'peers', file), ...words, String(seconds), String(inFlight)], seconds, machine.serverCore)
+}
+
+export function requirePackage(name) {
+  if (existsSync(join(here, 'node_modules', name))) return
+  throw new Unavailable(`${name} is not installed: npm --prefix bench install`)
+}
+
+async function answerOf(words, seconds, core) {
+  const client = new PinnedProcess(core, process.execPath, words)
+  const answer = await client.said(/^\{.*\}$/m, seconds * 1000 + overtimeMs)
+  await client.end(2000)
+  if (answer === undefined) throw new BenchError(`the echo said nothing: ${client.err.trim().split('\n').slice(0, 8).join(' | ')}`)
+  const { roundTrips, cpuMicros, wrong, stalledAfter } = JSON.parse(answer[0])
+  if (stalledAfter !== undefined) return { stalled: `no message moved for two seconds after ${stalledAfter} round trips` }
+  return { roundTrips, cpuMicros, errors: wrong > 0 ? { wrong } : {} }
+}
