@@ -25,6 +25,13 @@ if (role === 'server') serve()
 else measure()
 
 function serve() {
+  // As a worker does: while there is no room for a reply it takes no message, and wants to hear of none, or the loop would turn and turn.
+  let isBlocked = false
+  const listen = (blocked) => {
+    if (blocked === isBlocked) return
+    isBlocked = blocked
+    requests.onMessages(blocked ? undefined : pump)
+  }
   const reply = () => {
     if (writer.frames > 0 && !replies.push(writer.bytes, 0, writer.length)) return false
     writer.begin(0, 1)
@@ -33,7 +40,7 @@ function serve() {
   const pump = () => {
     while (reply()) {
       const length = requests.shift(reader.bytes)
-      if (length === -1) return
+      if (length === -1) return listen(false)
       if (reader.read(length) !== undefined) throw new Error('a message is damaged')
       while (reader.next())
         writer.reply(
@@ -45,6 +52,7 @@ function serve() {
           reader.bytes.subarray(reader.bodyStart, reader.bodyEnd),
         )
     }
+    listen(true)
   }
   requests.onMessages(pump)
   replies.onDrain(pump)
