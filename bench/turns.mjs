@@ -6,7 +6,8 @@ import { progress } from './report.mjs'
 
 /**
  * Measures all competitors in turns and adds what came of it to the report. `columns` are the figures of a sample, each with its decimals; the
- * median of the rounds counts. A sample may say `errors`, which make its row invalid, `stalled`, which leaves it without figures, and `note`.
+ * median of the rounds counts. A sample may say `errors`, which make its row invalid, `stalled`, which leaves it without figures, `note`, and
+ * `isComparable: false`, of which no figure is judged.
  */
 export async function takeTurns(report, rounds, scenario, competitors, columns) {
   const samples = new Map(competitors.map(({ name }) => [name, []]))
@@ -37,10 +38,12 @@ function resultOf(name, samples, error, columns) {
   const stalls = samples.filter(({ stalled }) => stalled !== undefined)
   const errors = samples.flatMap(({ errors = {} }) => Object.entries(errors).map(([kind, count]) => `${kind} ${count}`))
   const hasFigures = samples.length > 0 && stalls.length === 0
+  const isValid = error === undefined && errors.length === 0 && stalls.length === 0
   return {
     server: name,
     samples,
-    isValid: error === undefined && errors.length === 0 && stalls.length === 0,
+    isValid,
+    isComparable: isValid && samples.every(({ isComparable = true }) => isComparable),
     errors,
     notes: [...new Set(samples.flatMap(({ note }) => note ?? []))],
     ...(error === undefined ? {} : whyNot(error)),
