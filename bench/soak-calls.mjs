@@ -12,7 +12,7 @@ import { Soak } from './soak.mjs'
 const flags = ['--min-semi-space-size=16', '--max-semi-space-size=16', '--expose-gc']
 
 const usage = `node bench/soak-calls.mjs [options]
-  --calls N      calls, 10,000 to 1,000,000,000 (5000000)
+  --calls N      calls after a warm-up of 300,000, 10,000 to 1,000,000,000 (5000000)
   --services N   service processes, 1 to 16 (2)
   --json file    all figures
   --help
