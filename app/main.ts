@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { ownInstance, type OwnedInstance } from '../ipc/instance.ts'
+import { PayloadFiles } from '../ipc/payload-store.ts'
 import { watchProcess } from '../native/index.ts'
 import { createSystemClock, type Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config.ts'
@@ -11,6 +12,7 @@ import { TimerWheel } from '../shared/timer-wheel.ts'
 import type { App, AppContext } from './api.ts'
 import { Caller } from './call/caller.ts'
 import { ServiceWatch } from './call/service-watch.ts'
+import { SpillSweep } from './call/spill-sweep.ts'
 import { Engine } from './engine.ts'
 import { refusalWith } from './http/refusal.ts'
 import { SecurityFields } from './http/security-fields.ts'
@@ -108,11 +110,15 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
     ...(app.schemas === undefined ? {} : { schemas: app.schemas }),
     hasService: () => presence.isThere(),
     services,
+    payloads: new PayloadFiles(instanceId, config.maxCallBytes),
     clock,
     wheel,
     log,
   })
   closers.add(() => caller.stop())
+  const sweep = new SpillSweep({ id: instanceId, wheel, log })
+  sweep.start()
+  closers.add(() => sweep.stop())
   if (supervisor !== undefined) await firstService(instance, clock, log)
 
   const context: AppContext = {

@@ -7,8 +7,13 @@ import {
   FLAG_MASK,
   FORM_MASK,
   FrameKind,
+  LARGE_MASK,
   MAGIC,
   NO_REPLY,
+  PART,
+  PART_HEADER_BYTES,
+  REFERENCE_BYTES,
+  SPILLED,
   VERSION,
   headerBytesOf,
 } from './frame.ts'
@@ -41,6 +46,8 @@ export class BatchReader {
 
   kind: FrameKind = FrameKind.Call
   form: BodyForm = BodyForm.None
+  /** 0 where the body is the payload; SPILLED or PART. */
+  large = 0
   wantsReply = true
   priority = 0
   returns = 0
@@ -88,6 +95,7 @@ export class BatchReader {
     this.frameStart = at
     this.kind = kind
     this.form = FORMS[flags & FORM_MASK] ?? BodyForm.None
+    this.large = flags & LARGE_MASK
     this.wantsReply = (flags & NO_REPLY) === 0
     this.priority = view.getUint8(at + 2)
     this.returns = view.getUint8(at + 3)
@@ -111,7 +119,27 @@ export class BatchReader {
     return this.#names.find(this.bytes, this.#nameStart, this.bodyStart)
   }
 
-  /** What the body says; nothing of it is a view of `bytes`. */
+  /** Bytes of the payload that is spilled or comes in parts. */
+  get payloadBytes(): number {
+    return this.#view.getUint32(this.bodyStart, true)
+  }
+
+  /** Where in its payload a part begins. */
+  get partStart(): number {
+    return this.#view.getUint32(this.bodyStart + 4, true)
+  }
+
+  /** Where in its payload a part ends. */
+  get partEnd(): number {
+    return this.partStart + this.bodyEnd - this.bodyStart - PART_HEADER_BYTES
+  }
+
+  /** Copies the bytes of a part to where they belong in `payload`. */
+  copyPart(payload: Buffer): void {
+    this.bytes.copy(payload, this.partStart, this.bodyStart + PART_HEADER_BYTES, this.bodyEnd)
+  }
+
+  /** What the body says that is the payload; nothing of it is a view of `bytes`. */
   body(): Decoded | DecodeError {
     return readBody(this.form, this.bytes, this.bodyStart, this.bodyEnd)
   }
@@ -157,7 +185,25 @@ export class BatchReader {
       if (!isTime(view.getFloat64(at + 20, true)) || !isTime(view.getFloat64(at + 28, true))) return 'a time is none'
       next += nameBytes
     }
-    return next > end ? 'a frame is longer than its message' : next
+    if (next > end) return 'a frame is longer than its message'
+    const large = flags & LARGE_MASK
+    return large === 0 ? next : (this.#faultOfLarge(kind, flags, large, next - bodyBytes, bodyBytes) ?? next)
+  }
+
+  /** What is wrong with a body that is not the payload. */
+  #faultOfLarge(kind: FrameKind, flags: number, large: number, bodyStart: number, bodyBytes: number): string | undefined {
+    const isReply = kind === FrameKind.Reply || kind === FrameKind.PageReply
+    if ((flags & FORM_MASK) === BodyForm.None) return 'a large payload has no form'
+    if (large === SPILLED) {
+      if (!isReply && kind !== FrameKind.Call && kind !== FrameKind.PageCall) return 'a frame of its kind is not spilled'
+      return bodyBytes === REFERENCE_BYTES ? undefined : 'a reference to a payload has another length'
+    }
+    if (large !== PART) return 'a payload is both spilled and in parts'
+    if (!isReply) return 'a frame of its kind does not come in parts'
+    if (bodyBytes <= PART_HEADER_BYTES) return 'a part is empty'
+    const view = this.#view
+    const partEnd = view.getUint32(bodyStart + 4, true) + bodyBytes - PART_HEADER_BYTES
+    return partEnd > view.getUint32(bodyStart, true) ? 'a part ends behind its payload' : undefined
   }
 }
 

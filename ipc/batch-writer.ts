@@ -1,7 +1,20 @@
-import { BATCH_HEADER_BYTES, MAGIC, MOST_FRAMES, NO_REPLY, VERSION, headerBytesOf, type BodyForm, type FrameKind } from './frame.ts'
+import {
+  BATCH_HEADER_BYTES,
+  MAGIC,
+  MOST_FRAMES,
+  NO_REPLY,
+  PART,
+  PART_HEADER_BYTES,
+  VERSION,
+  headerBytesOf,
+  type BodyForm,
+  type FrameKind,
+} from './frame.ts'
 
 /** Bytes up to which a loop copies faster than a call out of JavaScript does. */
 const COPIED_BY_HAND = 32
+/** Bytes of a payload for which no part is begun in a message that has others: its header would be half of it. */
+const LEAST_PART = 64
 
 /** A call as it is written. */
 export interface CallFrame {
@@ -14,7 +27,8 @@ export interface CallFrame {
   readonly deadline: number
   readonly calledAt: number
   readonly wantsReply: boolean
-  readonly form: BodyForm
+  /** A BodyForm, and SPILLED where the body says where the payload is. */
+  readonly form: number
   readonly body: Uint8Array
 }
 
@@ -72,8 +86,8 @@ export class BatchWriter {
     return true
   }
 
-  /** Appends a frame of another kind; false, and nothing is changed, when there is no room. */
-  reply(kind: FrameKind, call: number, generation: number, runMicros: number, form: BodyForm, body: Uint8Array): boolean {
+  /** Appends a frame of another kind, whose form is as in a call; false, and nothing is changed, when there is no room. */
+  reply(kind: FrameKind, call: number, generation: number, runMicros: number, form: number, body: Uint8Array): boolean {
     const at = this.#room(headerBytesOf(kind) + body.byteLength)
     if (at === 0) return false
     const view = this.#view
@@ -84,6 +98,28 @@ export class BatchWriter {
     view.setUint32(at + 16, runMicros, true)
     this.#put(body, at + headerBytesOf(kind))
     return true
+  }
+
+  /** Appends as much of `payload` from `from` on as there is room for, as a part of a reply; returns how many bytes that are. */
+  part(kind: FrameKind, call: number, generation: number, runMicros: number, form: BodyForm, payload: Uint8Array, from: number): number {
+    const header = headerBytesOf(kind) + PART_HEADER_BYTES
+    const rest = payload.byteLength - from
+    const bytes = Math.min(this.bytes.byteLength - this.length - header, rest)
+    const isWorthIt = bytes === rest || bytes >= LEAST_PART || this.frames === 0
+    if (bytes <= 0 || !isWorthIt) return 0
+    const at = this.#room(header + bytes)
+    if (at === 0) return 0
+    const view = this.#view
+    const bodyAt = at + headerBytesOf(kind)
+    view.setUint32(at, kind | ((form | PART) << 8), true)
+    view.setUint32(at + 4, call, true)
+    view.setUint32(at + 8, generation, true)
+    view.setUint32(at + 12, PART_HEADER_BYTES + bytes, true)
+    view.setUint32(at + 16, runMicros, true)
+    view.setUint32(bodyAt, payload.byteLength, true)
+    view.setUint32(bodyAt + 4, from, true)
+    this.bytes.set(payload.subarray(from, from + bytes), bodyAt + PART_HEADER_BYTES)
+    return bytes
   }
 
   /** Appends `bytes[start, end)`, a frame as another process has made it, which has been given back once more. */

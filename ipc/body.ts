@@ -26,11 +26,21 @@ export function encodeBody(value: unknown): Buffer | EncodeError {
   try {
     // Inside, as a getter of the site's may throw.
     const fault = isSendable(value, 0) ? undefined : findUnsendable(value, '', 0)
-    return fault === undefined ? packr.pack(value) : new EncodeError(fault)
+    return fault === undefined ? pack(value) : new EncodeError(fault)
   } catch (error) {
     return new EncodeError(messageOf(error))
   }
 }
+
+/** msgpackr keeps the memory of the largest value for those that come; that of a large one is not to stay for as long as the process runs. */
+function pack(value: unknown): Buffer {
+  const bytes = packr.pack(value)
+  if (bytes.byteLength > Limits.spillBytes) packr.useBuffer(Buffer.allocUnsafeSlow(PACK_BYTES))
+  return bytes
+}
+
+/** What msgpackr begins with. */
+const PACK_BYTES = 8192
 
 /** Takes a value out of MessagePack, which is bytes[start, end). Total: hostile bytes give a DecodeError. Nothing of it is a view of `bytes`. */
 export function decodeBody(bytes: Uint8Array, start = 0, end: number = bytes.byteLength): Decoded | DecodeError {
@@ -83,6 +93,13 @@ export function readBody(form: BodyForm, bytes: Buffer, start: number, end: numb
   if (form === BodyForm.Packed) return decodeBody(bytes, start, end)
   const part = bytes.subarray(start, end)
   return { value: form === BodyForm.Buffer ? Buffer.from(part) : new Uint8Array(part) }
+}
+
+/** As readBody, of bytes that are nobody else's: a Buffer or Uint8Array has them as its memory. */
+export function ownBody(form: BodyForm, bytes: Buffer): Decoded | DecodeError {
+  if (form === BodyForm.None) return NOTHING
+  if (form === BodyForm.Packed) return decodeBody(bytes)
+  return { value: form === BodyForm.Buffer ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) }
 }
 
 const NOTHING: Decoded = { value: undefined }

@@ -24,7 +24,7 @@ export type BodyForm = (typeof BodyForm)[keyof typeof BodyForm]
  * engine      which engine process of the instance called, from 0
  * epoch       drawn by that engine when it starts: a reply to an engine that is gone carries another one
  * sender      process that made the message
- * flags       bits 0 and 1 the form of the body, bit 2 that nobody waits for a reply
+ * flags       bits 0 and 1 the form of the body, bit 2 that nobody waits for a reply, bits 3 and 4 that the payload is not the body (below)
  * returns     how often a service has given the call back
  * call        slot of the call in the engine's pending table
  * generation  of that slot: a reply with another one is too late
@@ -32,16 +32,30 @@ export type BodyForm = (typeof BodyForm)[keyof typeof BodyForm]
  * run time    of the service, in microseconds
  *
  * An announcement is what a service process says of its services before it takes calls; it is for any engine, so its epoch does not count.
+ *
+ * A payload that does not fit into a message is spilled into a file, of a call or a reply (flag SPILLED), or comes in parts, of a reply alone
+ * (flag PART). The parts come from one process, in their order, in messages that others may share. The body then is
+ *
+ *     0  u32 bytes of the payload
+ *     4  spilled:  16 bytes, the key of its file
+ *        a part:   u32 where in the payload it begins; its bytes
  */
 export const MAGIC = 0x66_50_50_4e
-export const VERSION = 2
+export const VERSION = 3
 export const BATCH_HEADER_BYTES = 20
 const CALL_HEADER_BYTES = 36
 const REPLY_HEADER_BYTES = 20
 export const MOST_FRAMES = 0xffff
-export const FORM_MASK = 0b011
-export const NO_REPLY = 0b100
-export const FLAG_MASK = 0b111
+export const FORM_MASK = 0b00011
+export const NO_REPLY = 0b00100
+export const SPILLED = 0b01000
+export const PART = 0b10000
+export const LARGE_MASK = 0b11000
+export const FLAG_MASK = 0b11111
+/** Bytes of the body that says where a payload is spilled. */
+export const REFERENCE_BYTES = 20
+/** Bytes of the body of a part before its own. */
+export const PART_HEADER_BYTES = 8
 
 /** Bytes of a frame before its name, or its body where it has no name. */
 export function headerBytesOf(kind: FrameKind): number {

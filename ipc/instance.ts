@@ -58,6 +58,8 @@ export class OwnedInstance {
   end(): void {
     if (this.#ended) return
     this.#ended = true
+    // Of calls that nobody will take any more.
+    if (this.requests.isCurrent()) sweepSpills(this.id, 0)
     this.scoreboard.end()
     for (const queue of [this.replies, this.requests]) {
       if (queue.isCurrent()) PosixQueue.unlink(queue.name)

@@ -1,5 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants, fchmodSync, fstatSync, lstatSync, openSync, readdirSync, readSync, unlinkSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  futimesSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
 import { SHARED_MEMORY_FOLDER, sharedMemoryError, sharedMemoryPath, unlinkSharedMemory } from '../native/index.ts'
 import { errnoOf, NppError } from '../shared/errors.ts'
 import { scoreboardName } from './scoreboard-file.ts'
@@ -11,10 +23,17 @@ import { scoreboardName } from './scoreboard-file.ts'
 
 const OWNER_ONLY = 0o600
 const KEY = /^[0-9a-f]{32}$/
+/** Digits of a key that say which process wrote the file; the others are drawn at random. */
+const WRITER_DIGITS = 8
+const KEY_RANDOM_BYTES = 12
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
 
 function prefixOf(id: string): string {
   return `npp-${id}.spill.`
+}
+
+function writerOf(pid: number): string {
+  return pid.toString(16).padStart(WRITER_DIGITS, '0')
 }
 
 /** The path of a spilled payload. A key came in a message: only what writeSpill can have drawn leads to a file. */
@@ -24,11 +43,12 @@ function pathOf(id: string, key: string): string {
 }
 
 /**
- * Puts the parts, one behind the other, into a file of the instance in /dev/shm, which readSpill takes by the key that is returned. Throws
- * NppError NPP_SHM_FULL where there is no room, NPP_SHM_PERMISSION or NPP_SHM_FAILED; nothing is left behind then.
+ * Puts the parts, one behind the other, into a file of the instance in /dev/shm, which readSpill takes by the key that is returned. Sweeps
+ * count its age from `freshUntil` on, in milliseconds since 1970; 0 for now. Throws NppError NPP_SHM_FULL where there is no room,
+ * NPP_SHM_PERMISSION or NPP_SHM_FAILED; nothing is left behind then.
  */
-export function writeSpill(id: string, parts: readonly Uint8Array[]): string {
-  const key = randomBytes(16).toString('hex')
+export function writeSpill(id: string, parts: readonly Uint8Array[], freshUntil = 0): string {
+  const key = writerOf(process.pid) + randomBytes(KEY_RANDOM_BYTES).toString('hex')
   const path = pathOf(id, key)
   let descriptor: number
   try {
@@ -40,6 +60,7 @@ export function writeSpill(id: string, parts: readonly Uint8Array[]): string {
     // open subtracts the umask; the mode is meant exactly.
     fchmodSync(descriptor, OWNER_ONLY)
     for (const part of parts) writeAll(descriptor, part)
+    if (freshUntil > 0) futimesSync(descriptor, freshUntil / 1000, freshUntil / 1000)
     return key
   } catch (error) {
     unlinkSync(path)
@@ -116,12 +137,26 @@ export function sweepSpills(id: string, olderThanMs: number, now: number = Date.
   for (const name of filesInMemory()) {
     const prefix = [prefixOf(id), unnamed].find((prefix) => name.startsWith(prefix))
     if (prefix === undefined || !KEY.test(name.slice(prefix.length))) continue
-    const found = lstatSync(sharedMemoryPath(name), { throwIfNoEntry: false })
-    if (found === undefined || found.uid !== process.geteuid?.()) continue
-    if (olderThanMs > 0 && found.mtimeMs > now - olderThanMs) continue
-    if (unlinkSharedMemory(name)) swept++
+    const age = now - modifiedAt(name)
+    if (olderThanMs > 0 ? age >= olderThanMs : age > -Infinity) swept += unlinkSharedMemory(name) ? 1 : 0
   }
   return swept
+}
+
+/**
+ * Removes the payloads of the instance that the process wrote and nobody has taken: it is gone, and what it sent has been received. Returns how
+ * many there were; throws as sweepSpills does.
+ */
+export function sweepSpillsOf(id: string, pid: number): number {
+  const prefix = prefixOf(id)
+  const files = filesInMemory().filter((name) => name.startsWith(prefix + writerOf(pid)) && KEY.test(name.slice(prefix.length)))
+  return files.filter((name) => modifiedAt(name) < Infinity && unlinkSharedMemory(name)).length
+}
+
+/** In milliseconds since 1970; Infinity for a file that is gone or another user's. */
+function modifiedAt(name: string): number {
+  const found = lstatSync(sharedMemoryPath(name), { throwIfNoEntry: false })
+  return found === undefined || found.uid !== process.geteuid?.() ? Infinity : found.mtimeMs
 }
 
 function filesInMemory(): string[] {

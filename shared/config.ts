@@ -55,6 +55,7 @@ export interface Config {
   readonly maxBacklog: number
   readonly maxBacklogBytes: number
   readonly maxPerService: number
+  readonly maxCallBytes: number
   readonly maxTargetBytes: number
   readonly maxHeaderBytes: number
   readonly maxHeaderFields: number
@@ -239,6 +240,12 @@ const SETTINGS: Settings = {
     initial: 50,
     about: 'Share of maxBacklog and maxBacklogBytes that the calls of one service may take, so that others still get in.',
   },
+  // What a container gives /dev/shm by default: more would not fit anyway.
+  maxCallBytes: {
+    ...whole(0, 1_073_741_824, 'bytes'),
+    initial: 67_108_864,
+    about: 'Size of the input of a call, and of its result; what does not fit into a message travels through /dev/shm.',
+  },
   // RFC 9110 §4.1 wants at least 8,000 octets for a target; nginx and Apache allow 8 KiB a header line, browsers send up to 2 KiB.
   maxTargetBytes: { ...whole(64, 65_536, 'bytes'), initial: 8000, about: 'Length of a request target; a longer one is answered 414.' },
   maxHeaderBytes: {
@@ -392,6 +399,7 @@ export function loadConfig(sources: ConfigSources): Config {
     maxBacklog: value('maxBacklog'),
     maxBacklogBytes: value('maxBacklogBytes'),
     maxPerService: value('maxPerService'),
+    maxCallBytes: value('maxCallBytes'),
     maxTargetBytes: value('maxTargetBytes'),
     maxHeaderBytes: value('maxHeaderBytes'),
     maxHeaderFields: value('maxHeaderFields'),

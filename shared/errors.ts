@@ -55,8 +55,9 @@ const ERRORS = {
   // Calls.
   NPP_CALL_INPUT: { status: 500, exit: 70, summary: 'The input or output of a call cannot be encoded.' },
   NPP_INPUT_INVALID: { status: 400, exit: 70, summary: 'The input of a call is not what its schema allows.' },
-  NPP_CALL_TOO_LARGE: { status: 413, exit: 70, summary: 'The input of a call does not fit into a message.' },
-  NPP_REPLY_TOO_LARGE: { status: 500, exit: 70, summary: 'The result of a service does not fit into a message.' },
+  NPP_CALL_TOO_LARGE: { status: 413, exit: 70, summary: 'The input of a call is larger than maxCallBytes.' },
+  NPP_REPLY_TOO_LARGE: { status: 500, exit: 70, summary: 'The result of a service is larger than maxCallBytes.' },
+  NPP_CALL_NO_MEMORY: { status: 503, exit: 70, summary: 'The system has no room in /dev/shm for the large input of a call.' },
   NPP_CALL_TIMEOUT: { status: 504, exit: 70, summary: 'The service did not reply before the deadline of the call.' },
   NPP_CALL_CANCELLED: { status: 503, exit: 70, summary: 'The call was given up, by its signal or because the engine stops.' },
   NPP_BACKLOG_FULL: {

@@ -68,8 +68,15 @@ export const Limits = {
 
   /** bytes of a payload above which it travels as a file in memory: below, a few messages are as fast */
   spillBytes: 64 * 1024,
-  /** milliseconds after which a spilled payload that nobody took is an orphan: twice what a call may take by default at the most */
+  /** milliseconds after which a spilled payload that nobody took is an orphan: twice what a call may take by default at the most. The file of a
+   * call that may take longer counts as new until then */
   spillOrphanMs: 3_600_000,
+  /** milliseconds between two looks for orphans */
+  spillSweepMs: 60_000,
+  /** bytes of memory that a process keeps for reading payloads that are decoded: the kernel finds no pages for it anew */
+  payloadMemoryBytes: 4 * 1024 * 1024,
+  /** bytes of a large reply that take an engine about as long as a small reply does */
+  replyWeightBytes: 4096,
 
   // Processes.
   /** processes of an instance that the scoreboard has slots for */

@@ -1,4 +1,5 @@
 import { attach, clearStale, type AttachedInstance } from '../ipc/instance.ts'
+import { PayloadFiles } from '../ipc/payload-store.ts'
 import { ProcessKind } from '../ipc/scoreboard.ts'
 import { startOfProcess } from '../native/index.ts'
 import { createSystemClock } from '../shared/clock.ts'
@@ -31,6 +32,7 @@ export async function runService(options: ServiceProcessOptions): Promise<number
   crashOnUncaught(log)
   if (supervised) clearUpAfterEngine(instanceId, stop.signal)
   const registry = await loadRegistry(site)
+  const payloads = new PayloadFiles(instanceId, options.config.maxCallBytes)
   const concurrency = registry.concurrency ?? options.config.ASYNCSvcConcurrency
   let served = false
   while (!stop.signal.aborted) {
@@ -46,7 +48,7 @@ export async function runService(options: ServiceProcessOptions): Promise<number
       epoch: 0,
       concurrency,
     })
-    const worker = new Worker({ requests: instance.requests, replies: instance.replies, registry, concurrency, slot, clock, log })
+    const worker = new Worker({ requests: instance.requests, replies: instance.replies, registry, concurrency, slot, payloads, clock, log })
     const outcome = await serve(worker, instance, stop.signal)
     slot.release()
     instance.detach()

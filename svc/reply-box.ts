@@ -1,7 +1,10 @@
 import { BatchWriter } from '../ipc/batch-writer.ts'
 import { bodyOf, encodeBody, formOf } from '../ipc/body.ts'
-import { BodyForm, EncodeError, FrameKind, replyBytes } from '../ipc/frame.ts'
+import { BodyForm, EncodeError, FrameKind, SPILLED, replyBytes } from '../ipc/frame.ts'
 import type { MessageQueue } from '../ipc/message-queue.ts'
+import type { PayloadStore } from '../ipc/payload-store.ts'
+import { messageOf } from '../shared/errors.ts'
+import { Limits } from '../shared/limits.ts'
 import type { Log } from '../shared/log.ts'
 import type { RunningCall } from './running-call.ts'
 
@@ -9,23 +12,44 @@ import type { RunningCall } from './running-call.ts'
 const CODE_LENGTH = 100
 const MESSAGE_LENGTH = 1000
 
-/** Replies on their way to the engine: they gather in one message, which leaves when `flush` is called or when it is full. */
+/** A reply that is sent in parts. */
+interface PartedReply {
+  readonly to: RunningCall
+  readonly kind: FrameKind
+  readonly form: BodyForm
+  payload: Uint8Array
+  readonly runMicros: number
+  /** Bytes that are in messages. */
+  sent: number
+}
+
+/**
+ * Replies on their way to the engine: they gather in one message, which leaves when `flush` is called or when it is full. A large one is spilled,
+ * or takes as many messages as it needs, which leave at once.
+ */
 export class ReplyBox {
   readonly #replies: MessageQueue
   readonly #writer: BatchWriter
   readonly #log: Log
   readonly #emptied: () => void
+  readonly #payloads: PayloadStore | undefined
+  readonly #mostBytes: number
   /** Messages that are complete and found no room. */
   #complete: Buffer[] = []
+  /** Replies that are not all in messages; they follow the message in the making. */
+  #parted: PartedReply[] = []
+  #isSpillFailing = false
   /** The queue had no room when it was last asked. */
   #isBlocked = false
   #isClosed = false
 
-  /** `emptied` is told when the queue has taken all that it had no room for. */
-  constructor(replies: MessageQueue, log: Log, emptied: () => void) {
+  /** `emptied` is told when the queue has taken all that it had no room for. Without `payloads` a reply has the size of a message at the most. */
+  constructor(replies: MessageQueue, log: Log, emptied: () => void, payloads?: PayloadStore) {
     this.#replies = replies
     this.#log = log
     this.#emptied = emptied
+    this.#payloads = payloads
+    this.#mostBytes = payloads?.mostBytes ?? Infinity
     this.#writer = new BatchWriter(replies.messageSize, process.pid)
     replies.onDrain(() => this.flush())
   }
@@ -36,12 +60,13 @@ export class ReplyBox {
   }
 
   get isEmpty(): boolean {
-    return this.#writer.frames === 0 && this.#complete.length === 0
+    return this.#writer.frames === 0 && this.#complete.length === 0 && this.#parted.length === 0
   }
 
   /** Drops what it holds and whatever comes: the queue is closed, and nobody waits any more. */
   close(): void {
     this.#isClosed = true
+    this.#parted = []
     this.#replies.onDrain(undefined)
   }
 
@@ -55,14 +80,10 @@ export class ReplyBox {
       return
     }
     if (!call.wantsReply) return
-    const bytes = replyBytes(body.byteLength)
-    if (bytes > this.#replies.messageSize) {
-      const reason = `the result of ${call.name} takes ${bytes} bytes; a message holds ${this.#replies.messageSize}`
-      this.#log.error({ service: call.name }, reason)
-      this.failure(call, 'NPP_REPLY_TOO_LARGE', reason, runMicros)
-      return
-    }
-    this.#put(call, call.kind === FrameKind.PageCall ? FrameKind.PageReply : FrameKind.Reply, formOf(value), body, runMicros)
+    const kind = call.kind === FrameKind.PageCall ? FrameKind.PageReply : FrameKind.Reply
+    if (replyBytes(body.byteLength) > this.#replies.messageSize || body.byteLength > this.#mostBytes)
+      this.#putLarge(call, kind, formOf(value), body, runMicros)
+    else this.#put(call, kind, formOf(value), body, runMicros)
   }
 
   /** Puts in that the call failed. */
@@ -85,6 +106,42 @@ export class ReplyBox {
     if (!(body instanceof EncodeError)) this.#append(0, 0, FrameKind.Announcement, 0, 0, 0, BodyForm.Packed, body)
   }
 
+  #putLarge(call: RunningCall, kind: FrameKind, form: BodyForm, payload: Uint8Array, runMicros: number): void {
+    if (this.#isClosed) return
+    const bytes = payload.byteLength
+    if (this.#payloads === undefined || bytes > this.#mostBytes) {
+      const bound = this.#payloads === undefined ? `a message holds ${this.#replies.messageSize}` : `maxCallBytes allows ${this.#mostBytes}`
+      const reason = `the result of ${call.name} has ${bytes} bytes; ${bound}`
+      this.#log.error({ service: call.name }, reason)
+      this.failure(call, 'NPP_REPLY_TOO_LARGE', reason, runMicros)
+      return
+    }
+    const reference = bytes > Limits.spillBytes ? this.#spill(this.#payloads, payload) : undefined
+    if (reference !== undefined) {
+      this.#append(call.engine, call.epoch, kind, call.call, call.generation, runMicros, form | SPILLED, reference)
+      return
+    }
+    const parted = { to: call, kind, form, payload, runMicros, sent: 0 }
+    this.#parted.push(parted)
+    this.flush()
+    // What the service has replied as bytes it may change once it goes on. MessagePack is ours.
+    if (form === BodyForm.Packed || parted.sent === bytes) return
+    parted.payload = new Uint8Array(payload)
+  }
+
+  /** Undefined where there is no room in memory: the reply then takes longer, but is not lost. */
+  #spill(payloads: PayloadStore, payload: Uint8Array): Uint8Array | undefined {
+    try {
+      const reference = payloads.put(payload)
+      this.#isSpillFailing = false
+      return reference
+    } catch (error) {
+      if (!this.#isSpillFailing) this.#log.warn({ reason: messageOf(error) }, 'large replies travel in messages: they cannot be spilled')
+      this.#isSpillFailing = true
+      return undefined
+    }
+  }
+
   /** Sends what there is, as far as there is room. */
   flush(): void {
     if (this.#isClosed || this.isEmpty) return
@@ -94,7 +151,9 @@ export class ReplyBox {
       this.#complete.shift()
     }
     const writer = this.#writer
-    if (writer.frames > 0) {
+    for (;;) {
+      this.#putParts()
+      if (writer.frames === 0) break
       if (!replies.push(writer.bytes, 0, writer.length)) {
         this.#isBlocked = true
         return
@@ -105,6 +164,23 @@ export class ReplyBox {
     this.#isBlocked = false
     replies.cancelDrain()
     this.#emptied()
+  }
+
+  /** Puts parts into the message in the making, as far as it has room. */
+  #putParts(): void {
+    const writer = this.#writer
+    while (this.#parted.length > 0) {
+      const reply = this.#parted[0]!
+      const { to, kind, form, payload, runMicros } = reply
+      if (to.engine !== writer.engine || to.epoch !== writer.epoch) {
+        if (writer.frames > 0) return
+        writer.begin(to.engine, to.epoch)
+      }
+      const put = writer.part(kind, to.call, to.generation, runMicros, form, payload, reply.sent)
+      reply.sent += put
+      if (reply.sent < payload.byteLength) return
+      this.#parted.shift()
+    }
   }
 
   #put(to: RunningCall, kind: FrameKind, form: BodyForm, body: Uint8Array, runMicros: number): void {
@@ -118,7 +194,7 @@ export class ReplyBox {
     call: number,
     generation: number,
     runMicros: number,
-    form: BodyForm,
+    form: number,
     body: Uint8Array,
   ): void {
     if (this.#isClosed) return

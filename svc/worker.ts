@@ -1,9 +1,11 @@
 import { BatchReader } from '../ipc/batch-reader.ts'
 import { BatchWriter } from '../ipc/batch-writer.ts'
 import type { CancelBoard } from '../ipc/cancel-board.ts'
-import { DecodeError, FrameKind, disownFrame } from '../ipc/frame.ts'
+import type { Decoded } from '../ipc/body.ts'
+import { DecodeError, FrameKind, SPILLED, disownFrame } from '../ipc/frame.ts'
 import type { MessageQueue } from '../ipc/message-queue.ts'
 import { NameCache } from '../ipc/name-cache.ts'
+import type { PayloadStore } from '../ipc/payload-store.ts'
 import type { Clock } from '../shared/clock.ts'
 import { NppError, errnoOf, messageOf, stackOf } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
@@ -33,6 +35,8 @@ export interface WorkerOptions {
   readonly concurrency?: number
   /** Where engines note calls that nobody waits for any more; without it there are none. */
   readonly cancels?: CancelBoard
+  /** Where payloads lie that do not fit into a message; without it there are none. */
+  readonly payloads?: PayloadStore
   readonly clock: Clock
   readonly log: Log
 }
@@ -81,7 +85,7 @@ export class Worker {
     this.#concurrency = options.concurrency ?? 1
     this.#reader = new BatchReader(options.slot?.inbox ?? Buffer.alloc(requests.messageSize), new NameCache())
     this.#returned = new BatchWriter(requests.messageSize, process.pid)
-    this.#box = new ReplyBox(replies, log, () => this.#resume())
+    this.#box = new ReplyBox(replies, log, () => this.#resume(), options.payloads)
     this.#warnings = new SparseLog(log)
     this.#pumpLater = () => {
       this.#isScheduled = false
@@ -117,6 +121,7 @@ export class Worker {
     this.#reader.left = 0
     this.#hasCall = false
     this.#box.close()
+    this.#options.payloads?.discardAllOf(process.pid)
     this.#listen()
     clearTimeout(this.#returnTimer)
     this.#warnings.close()
@@ -267,23 +272,53 @@ export class Worker {
       return
     }
     const name = reader.name()
-    if (this.#isGivenUp(name)) return
+    if (this.#isGivenUp(name)) {
+      this.#discardInput()
+      return
+    }
     const call = new RunningCall(name, reader, clock, this.#now)
     const service = registry.find(name)
     const wanted = reader.kind === FrameKind.PageCall ? 'page' : 'call'
     if (service?.kind !== wanted) {
       const reason = this.#whyNot(name, service, wanted)
       log.error({ service: name }, reason)
+      this.#discardInput()
       this.#box.failure(call, 'NPP_NO_SUCH_SERVICE', reason, 0)
       return
     }
-    const input = reader.body()
+    const input = reader.large === 0 ? reader.body() : this.#takeInput(call)
+    if (input === undefined) return
     if (input instanceof DecodeError) {
       this.#warnings.warn({ service: name, reason: input.reason }, 'the input of a call is malformed')
       this.#box.failure(call, 'NPP_CALL_INPUT', `the input of ${name} is malformed: ${input.reason}`, 0)
       return
     }
     this.#runService(call, service, input.value)
+  }
+
+  /** The spilled input of the call that the reader has come to; undefined when the call is not to be run, and whoever has to know of it does. */
+  #takeInput(call: RunningCall): Decoded | DecodeError | undefined {
+    const { payloads, log } = this.#options
+    const reader = this.#reader
+    const { name } = call
+    if (payloads === undefined) return new DecodeError('this process takes no large inputs')
+    if (reader.payloadBytes > payloads.mostBytes) {
+      const reason = `the input of ${name} has ${reader.payloadBytes} bytes; maxCallBytes allows ${payloads.mostBytes}`
+      log.warn({ service: name }, reason)
+      this.#discardInput()
+      this.#box.failure(call, 'NPP_CALL_TOO_LARGE', reason, 0)
+      return undefined
+    }
+    const input = payloads.take(reader.form, reader.bytes, reader.bodyStart)
+    // No failure is sent: the engine has given the call up, or this is a copy of a message, and who took the first replies to it.
+    if (input === undefined) log.warn({ service: name, sender: reader.sender }, 'the large input of a call is gone; not run')
+    return input
+  }
+
+  /** Removes the spilled input of the call that the reader has come to, which is not run. */
+  #discardInput(): void {
+    const reader = this.#reader
+    if (reader.large === SPILLED) this.#options.payloads?.discard(reader.bytes, reader.bodyStart)
   }
 
   /** Whether nobody waits for the call that the reader has come to: its engine has told its caller so. */

@@ -1,10 +1,11 @@
 import { BatchReader } from '../../ipc/batch-reader.ts'
 import { BatchWriter } from '../../ipc/batch-writer.ts'
-import { bodyOf, formOf } from '../../ipc/body.ts'
+import { bodyOf, formOf, type Decoded } from '../../ipc/body.ts'
 import type { CancelBoard } from '../../ipc/cancel-board.ts'
-import { BATCH_HEADER_BYTES, DecodeError, EncodeError, FrameKind, callBytes } from '../../ipc/frame.ts'
+import { BATCH_HEADER_BYTES, DecodeError, EncodeError, FrameKind, SPILLED, callBytes } from '../../ipc/frame.ts'
 import type { MessageQueue } from '../../ipc/message-queue.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
+import type { PayloadStore } from '../../ipc/payload-store.ts'
 import type { Clock } from '../../shared/clock.ts'
 import { NppError } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
@@ -17,8 +18,10 @@ import { callAsyncOf, type InputSchemas } from './call-async.ts'
 import { isPriority, isTimeout } from './called-service.ts'
 import { failureOf } from './failure.ts'
 import { KnownServices } from './known-services.ts'
+import { respillInput, spillInput } from './large-input.ts'
 import { OutgoingCall, type Waiter } from './outgoing-call.ts'
 import { PendingCalls } from './pending-calls.ts'
+import { receiveLarge } from './reply-assembly.ts'
 import type { ServiceWatch } from './service-watch.ts'
 
 /** What a caller needs. */
@@ -44,6 +47,8 @@ export interface CallerOptions {
   readonly services?: ServiceWatch
   /** Where calls are noted that were given up after they had left; without it services run them. */
   readonly cancels?: CancelBoard
+  /** Where payloads lie that do not fit into a message; without it there are none. */
+  readonly payloads?: PayloadStore
   readonly clock: Clock
   readonly wheel: TimerWheel
   readonly log: Log
@@ -69,7 +74,9 @@ export class Caller {
   readonly #backlog: Backlog
   readonly #reader: BatchReader
   /** Where calls go that nobody took. */
-  readonly #unclaimed: Buffer
+  readonly #unclaimed: BatchReader
+  /** Bytes of an input, and of a reply. */
+  readonly #mostBytes: number
   readonly #flushLater: () => void
   /** For what may come in any number. */
   readonly #warnings: SparseLog
@@ -78,6 +85,8 @@ export class Caller {
   #scheduledAt = 0
   #stopped = false
   #watching = false
+  /** Replies that were taken in this turn; a large one counts for several. */
+  #taken = 0
 
   constructor(options: CallerOptions) {
     const { requests, replies, engine, epoch } = options
@@ -85,7 +94,8 @@ export class Caller {
     this.callAsync = callAsyncOf(this, options.schemas)
     this.#warnings = new SparseLog(options.log)
     this.#reader = new BatchReader(Buffer.alloc(replies.messageSize), new NameCache())
-    this.#unclaimed = Buffer.alloc(requests.messageSize)
+    this.#unclaimed = new BatchReader(Buffer.alloc(requests.messageSize), new NameCache())
+    this.#mostBytes = options.payloads?.mostBytes ?? Infinity
     const writer = new BatchWriter(requests.messageSize, process.pid)
     this.#backlog = new Backlog({ requests, writer, engine, epoch, sent: (call) => this.#sent(call) })
     this.#flushLater = () => {
@@ -165,7 +175,7 @@ export class Caller {
     if (call === undefined) return
     const { name } = call.service
     if (call.isWaiting) this.#backlog.remove(call)
-    this.#end(call).failed(new NppError('NPP_CALL_TIMEOUT', `service ${name} did not reply before the deadline of the call`))
+    this.#giveUp(call).failed(new NppError('NPP_CALL_TIMEOUT', `service ${name} did not reply before the deadline of the call`))
   }
 
   /** Takes in all replies that lie in the queue: no more than it holds, however many are sent meanwhile. */
@@ -178,15 +188,24 @@ export class Caller {
     const call = this.#pending.find(slot, generation)
     if (call === undefined || call.isWaiting) return
     const { name, idempotent } = call.service
+    let fault: NppError | undefined
     if (idempotent && call.mayLeaveAgain) {
-      this.#options.log.info({ service: name }, 'a service process ended with a call in hand; the call is made again')
-      call.comeBack()
-      this.#backlog.add(call)
-      this.#flushSoon(this.#options.clock.monotonic())
-      return
+      fault = respillInput(call)
+      if (fault === undefined) {
+        this.#options.log.info({ service: name }, 'a service process ended with a call in hand; the call is made again')
+        call.comeBack()
+        this.#backlog.add(call)
+        this.#flushSoon(this.#options.clock.monotonic())
+        return
+      }
     }
     this.#pending.take(slot, generation)
-    this.#end(call).failed(new NppError('NPP_SERVICE_DIED', `the process that ran service ${name} ended before it had replied`))
+    this.#giveUp(call).failed(fault ?? new NppError('NPP_SERVICE_DIED', `the process that ran service ${name} ended before it had replied`))
+  }
+
+  /** A service process is gone, and all that it has sent has been received. */
+  ended(pid: number): void {
+    this.#options.payloads?.discardAllOf(pid)
   }
 
   #start(kind: FrameKind, name: string, input: unknown, settings: CallOptions, waiter: Waiter, wantsReply: boolean): NppError | undefined {
@@ -211,11 +230,10 @@ export class Caller {
     const body = bodyOf(input)
     if (body instanceof EncodeError) return new NppError('NPP_CALL_INPUT', `the input of ${name} cannot be sent: ${body.reason}`)
     const bytes = callBytes(service.nameBytes.byteLength, body.byteLength)
-    if (bytes > requests.messageSize)
-      return new NppError('NPP_CALL_TOO_LARGE', `the input of ${name} takes ${bytes} bytes; a message holds ${requests.messageSize}`)
+    const isLarge = bytes > requests.messageSize || body.byteLength > this.#mostBytes
     const now = clock.monotonic()
-    // What the site hands in as bytes it may change after it has called.
-    const own = body === input ? new Uint8Array(body) : body
+    // What the site hands in as bytes it may change after it has called. A large input is written before that.
+    const own = body === input && !isLarge ? new Uint8Array(body) : body
     const call = new OutgoingCall(
       kind,
       service,
@@ -224,16 +242,17 @@ export class Caller {
       priority,
       now,
       now + timeoutMs,
-      formOf(input),
+      isLarge ? formOf(input) | SPILLED : formOf(input),
       own,
       bytes - BATCH_HEADER_BYTES,
     )
     this.#pending.add(call)
     this.#backlog.add(call)
-    const refused = this.#admit(call)
+    const refused = isLarge ? this.#admitLarge(call, timeoutMs, body === input) : this.#admit(call)
     if (refused !== undefined) {
       this.#backlog.remove(call)
       this.#pending.take(call.call, call.generation)
+      call.large?.discard()
       return refused
     }
     // One that wants no reply may have left for good.
@@ -242,6 +261,15 @@ export class Caller {
     if (signal !== undefined) this.#watchSignal(call, signal)
     this.#watchServices()
     return undefined
+  }
+
+  /** As #admit, of a call whose input no message holds; `isShared`: the site may change it later. */
+  #admitLarge(call: OutgoingCall, waitMs: number, isShared: boolean): NppError | undefined {
+    const { payloads, requests } = this.#options
+    // A flood of large calls is to cost no more than one of small ones: what cannot wait is not written.
+    const reason = this.#backlog.isBlocked ? this.#tooMuch(call) : ''
+    if (reason !== '') return new NppError('NPP_BACKLOG_FULL', reason)
+    return spillInput(call, payloads, requests.messageSize, waitMs, isShared) ?? this.#admit(call)
   }
 
   /** Sees that the call leaves, or may wait. */
@@ -290,6 +318,12 @@ export class Caller {
     return call.waiter
   }
 
+  /** As #end, of a call that got no reply. */
+  #giveUp(call: OutgoingCall): Waiter {
+    call.large?.discard()
+    return this.#end(call)
+  }
+
   #watchSignal(call: OutgoingCall, signal: AbortSignal): void {
     const abort = (): void => this.#cancel(call)
     signal.addEventListener('abort', abort, { once: true })
@@ -301,11 +335,11 @@ export class Caller {
     if (this.#pending.take(call.call, call.generation) === undefined) return
     if (call.isWaiting) this.#backlog.remove(call)
     else this.#options.cancels?.cancel(call.call, call.generation)
-    this.#end(call).failed(cancelled(call.service.name, 'was given up'))
+    this.#giveUp(call).failed(cancelled(call.service.name, 'was given up'))
   }
 
   #failAll(errorOf: (call: OutgoingCall) => NppError): void {
-    for (const call of this.#pending.takeAll()) this.#end(call).failed(errorOf(call))
+    for (const call of this.#pending.takeAll()) this.#giveUp(call).failed(errorOf(call))
   }
 
   /** While calls wait, looks whether anybody is left to answer them: without services they fail soon, not at their deadlines. */
@@ -325,7 +359,12 @@ export class Caller {
     }
     // What lies in the queue is taken out, so that a service that comes later does not run what has been answered with a failure.
     const { requests } = this.#options
-    for (let left = requests.maxMessages; left > 0 && requests.shift(this.#unclaimed) !== -1; left--) continue
+    const unclaimed = this.#unclaimed
+    for (let left = requests.maxMessages; left > 0; left--) {
+      const length = requests.shift(unclaimed.bytes)
+      if (length === -1) break
+      if (unclaimed.read(length) === undefined) this.#discardRest(unclaimed)
+    }
     this.#backlog.clear()
     requests.cancelDrain()
     this.#failAll((call) => new NppError('NPP_NO_SERVICE', `no service process is left to answer the call of ${call.service.name}`))
@@ -335,11 +374,12 @@ export class Caller {
   #receive(most: number, messages = most): void {
     const { replies, engine, epoch } = this.#options
     const reader = this.#reader
-    for (let taken = 0, left = messages; taken < most && left > 0 && !this.#stopped; left--) {
+    this.#taken = 0
+    for (let left = messages; this.#taken < most && left > 0 && !this.#stopped; left--) {
       const length = replies.shift(reader.bytes)
       if (length === -1) return
       const fault = reader.read(length)
-      taken += Math.max(reader.left, 1)
+      this.#taken += Math.max(reader.left, 1)
       if (fault !== undefined) this.#drop({ reason: fault.reason }, 'a message on the reply queue is not one of npp')
       else this.#deliverAll(reader, reader.engine === engine && reader.epoch === epoch)
     }
@@ -351,6 +391,8 @@ export class Caller {
       else if (isOurs) this.#deliver(reader)
       else {
         this.#drop({ sender: reader.sender }, 'a reply is for another engine process')
+        this.#discard(reader)
+        this.#discardRest(reader)
         return
       }
     }
@@ -370,21 +412,67 @@ export class Caller {
       this.#drop({ sender: reader.sender, kind }, 'a frame on the reply queue is not a reply')
       return
     }
-    const call = this.#pending.take(reader.call, reader.generation)
-    if (call === undefined) {
-      this.lateReplies++
-      this.#options.log.debug({ sender: reader.sender }, 'a reply came after its call was given up; dropped')
+    if (reader.large !== 0) {
+      this.#deliverLarge(reader)
       return
     }
+    const call = this.#pending.take(reader.call, reader.generation)
+    if (call === undefined) this.#isLate(reader)
+    else this.#settle(call, reader, reader.body())
+  }
+
+  #isLate({ sender }: BatchReader): void {
+    this.lateReplies++
+    this.#options.log.debug({ sender }, 'a reply came after its call was given up; dropped')
+  }
+
+  /** The call is over: this is what its reply says. */
+  #settle(call: OutgoingCall, { kind, runMicros, sender }: BatchReader, decoded: Decoded | DecodeError): void {
     const { service } = call
-    service.ran(reader.runMicros)
+    service.ran(runMicros)
     const waiter = this.#end(call)
-    const decoded = reader.body()
     if (decoded instanceof DecodeError) {
-      this.#drop({ sender: reader.sender, reason: decoded.reason }, 'the body of a reply is malformed')
+      this.#drop({ sender, reason: decoded.reason }, 'the body of a reply is malformed')
       waiter.failed(new NppError('NPP_SERVICE_FAILED', `the reply of ${service.name} is malformed: ${decoded.reason}`))
     } else if (kind === FrameKind.Failure) waiter.failed(failureOf(service.name, decoded.value))
     else waiter.replied(decoded.value)
+  }
+
+  /** As #deliver, of a payload that no message holds. */
+  #deliverLarge(reader: BatchReader): void {
+    const { payloadBytes, sender } = reader
+    const isLast = reader.large === SPILLED || reader.partEnd === payloadBytes
+    if (isLast) this.#taken += Math.ceil(payloadBytes / Limits.replyWeightBytes)
+    const call = this.#pending.find(reader.call, reader.generation)
+    if (call === undefined) {
+      if (isLast) this.#isLate(reader)
+      this.#discard(reader)
+      return
+    }
+    const outcome = receiveLarge(call, reader, this.#options.payloads)
+    if (outcome === undefined) return
+    const { name } = call.service
+    if (typeof outcome === 'string') {
+      this.#drop({ sender, service: name, reason: outcome }, 'a part of a reply does not belong there')
+      return
+    }
+    this.#pending.take(reader.call, reader.generation)
+    if (!(outcome instanceof NppError)) {
+      this.#settle(call, reader, outcome)
+      return
+    }
+    this.#drop({ sender, service: name, reason: outcome.message }, 'a reply is too large')
+    this.#discard(reader)
+    this.#end(call).failed(outcome)
+  }
+
+  /** Removes the payload of the frame that the reader has come to, which nobody takes. */
+  #discard(reader: BatchReader): void {
+    if (reader.large === SPILLED) this.#options.payloads?.discard(reader.bytes, reader.bodyStart)
+  }
+
+  #discardRest(reader: BatchReader): void {
+    while (reader.next()) this.#discard(reader)
   }
 
   #drop(fields: object, message: string): void {

@@ -2,7 +2,13 @@ import { NppError, isNppCode, type NppCode } from '../../shared/errors.ts'
 import { ServiceError } from './service-error.ts'
 
 /** Failure codes that a service process may report; any other becomes NPP_SERVICE_FAILED. */
-const REPORTED: ReadonlySet<NppCode> = new Set(['NPP_NO_SUCH_SERVICE', 'NPP_REPLY_TOO_LARGE', 'NPP_CALL_INPUT', 'NPP_CALL_TIMEOUT'])
+const REPORTED: ReadonlySet<NppCode> = new Set([
+  'NPP_NO_SUCH_SERVICE',
+  'NPP_CALL_TOO_LARGE',
+  'NPP_REPLY_TOO_LARGE',
+  'NPP_CALL_INPUT',
+  'NPP_CALL_TIMEOUT',
+])
 
 /** The error that a Failure frame stands for. */
 export function failureOf(name: string, value: unknown): NppError {

@@ -1,8 +1,10 @@
 import type { CallFrame } from '../../ipc/batch-writer.ts'
-import type { BodyForm, FrameKind } from '../../ipc/frame.ts'
+import type { FrameKind } from '../../ipc/frame.ts'
 import type { NppError } from '../../shared/errors.ts'
 import type { TimerId } from '../../shared/timer-wheel.ts'
 import type { CalledService } from './called-service.ts'
+import type { LargeInput } from './large-input.ts'
+import type { ReplyAssembly } from './reply-assembly.ts'
 
 /** Who waits for a call. Exactly one of the two is told, once. */
 export interface Waiter {
@@ -21,9 +23,9 @@ export class OutgoingCall implements CallFrame {
   readonly priority: number
   readonly calledAt: number
   readonly deadline: number
-  readonly form: BodyForm
+  readonly form: number
   body: Uint8Array
-  /** Bytes that it takes in a message. */
+  /** Bytes that it takes in a message, or would take if a message could hold its input. */
   readonly bytes: number
   /** Slot and generation among the pending calls. */
   call = 0
@@ -35,6 +37,10 @@ export class OutgoingCall implements CallFrame {
   next: OutgoingCall | undefined
   /** What ends the watch over the caller's signal. */
   unwatch: (() => void) | undefined
+  /** Its input, when no message holds it. */
+  large: LargeInput | undefined
+  /** Its reply, while it comes in parts. */
+  parts: ReplyAssembly | undefined
   /** The body is there, though the call has left. */
   #isKept = false
   #hasComeBack = false
@@ -47,7 +53,7 @@ export class OutgoingCall implements CallFrame {
     priority: number,
     calledAt: number,
     deadline: number,
-    form: BodyForm,
+    form: number,
     body: Uint8Array,
     bytes: number,
   ) {
@@ -63,14 +69,25 @@ export class OutgoingCall implements CallFrame {
     this.bytes = bytes
     this.next = undefined
     this.unwatch = undefined
+    this.large = undefined
+    this.parts = undefined
   }
 
   /** It has left, or never will. Its bytes are kept for as long as it may have to leave again. */
   leave(): void {
     this.isWaiting = false
+    const isKept = this.mayComeBack && this.large?.isKept !== false
+    if (isKept) this.#isKept = true
+    else {
+      this.body = NO_BODY
+      this.large?.forget()
+    }
+  }
+
+  /** It may have to leave again once it has left, by what is known of its service now. */
+  get mayComeBack(): boolean {
     const { isDeclared, idempotent } = this.service
-    if (!this.wantsReply || this.#hasComeBack || (isDeclared && !idempotent)) this.body = NO_BODY
-    else this.#isKept = true
+    return this.wantsReply && !this.#hasComeBack && (!isDeclared || idempotent)
   }
 
   /** It could leave once more as it was. */
@@ -82,5 +99,7 @@ export class OutgoingCall implements CallFrame {
   comeBack(): void {
     this.#hasComeBack = true
     this.#isKept = false
+    // The parts that came are those of a service that ended.
+    this.parts = undefined
   }
 }

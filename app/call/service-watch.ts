@@ -11,6 +11,8 @@ export interface Bereaved {
   receiveAll(): void
   /** The service process that had this call in hand is gone. */
   died(call: number, generation: number): void
+  /** Told last: nothing of the process is needed any more. */
+  ended(pid: number): void
 }
 
 export interface ServiceWatchOptions {
@@ -82,6 +84,7 @@ export class ServiceWatch {
       (one) => !lost.some((other) => other.call === one.call && other.generation === one.generation),
     )
     for (const { call, generation } of [...lost, ...taken]) this.#bereaved?.died(call, generation)
+    this.#bereaved?.ended(occupant.pid)
     if (board.free(occupant)) log.debug({ pid: occupant.pid }, 'a service process ended without giving its slot back')
   }
 

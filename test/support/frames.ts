@@ -21,6 +21,8 @@ export interface Frame {
   readonly runMicros: number
   readonly name: string
   readonly form: BodyForm
+  /** 0, SPILLED or PART. */
+  readonly large: number
   readonly body: Buffer
 }
 
@@ -39,6 +41,7 @@ export const BASE: Frame = {
   runMicros: 0,
   name: 'sum',
   form: BodyForm.Packed,
+  large: 0,
   body: Buffer.from([7, 8]),
 }
 
@@ -56,9 +59,10 @@ export function messageOf(frames: readonly Frame[], bytes = 8192): Buffer {
 }
 
 export function append(writer: BatchWriter, frame: Frame): boolean {
-  const { kind, call, generation, runMicros, form, body } = frame
+  const { kind, call, generation, runMicros, body } = frame
+  const form = frame.form | frame.large
   if (!isCall(kind)) return writer.reply(kind, call, generation, runMicros, form, body)
-  if (frame.returns === 0) return writer.call(frame, Buffer.from(frame.name))
+  if (frame.returns === 0) return writer.call({ ...frame, form }, Buffer.from(frame.name))
   const alone = messageOf([{ ...frame, returns: 0 }])
   return writer.returned(alone, 20, alone.byteLength, frame.returns)
 }
@@ -74,12 +78,12 @@ export function framesOf(bytes: Buffer, end: number = bytes.byteLength): Frame[]
   const frames: Frame[] = []
   for (let left = reader.left; reader.next(); left--) {
     assert.equal(reader.left, left - 1)
-    const { kind, engine, epoch, sender, call, generation, priority, returns, wantsReply, form, bodyStart, bodyEnd } = reader
+    const { kind, engine, epoch, sender, call, generation, priority, returns, wantsReply, form, large, bodyStart, bodyEnd } = reader
     const times = isCall(kind)
       ? { deadline: reader.deadline, calledAt: reader.calledAt, runMicros: 0, name: reader.name() }
       : { deadline: BASE.deadline, calledAt: BASE.calledAt, runMicros: reader.runMicros, name: '' }
     const body = Buffer.from(bytes.subarray(bodyStart, bodyEnd))
-    frames.push({ kind, engine, epoch, sender, call, generation, priority, returns, wantsReply, form, body, ...times })
+    frames.push({ kind, engine, epoch, sender, call, generation, priority, returns, wantsReply, form, large, body, ...times })
   }
   return frames
 }

@@ -8,6 +8,7 @@ import { CancelTable } from '../../ipc/cancel-board.ts'
 import { EncodeError, FrameKind } from '../../ipc/frame.ts'
 import { createMemoryQueue } from '../../ipc/memory-queue.ts'
 import type { MessageQueue } from '../../ipc/message-queue.ts'
+import type { PayloadStore } from '../../ipc/payload-store.ts'
 import { NppError } from '../../shared/errors.ts'
 import { TimerWheel } from '../../shared/timer-wheel.ts'
 import { FakeClock } from './fake-clock.ts'
@@ -25,6 +26,7 @@ interface Setup {
   readonly maxBacklogBytes?: number
   readonly maxPerService?: number
   readonly schemas?: InputSchemas
+  readonly payloads?: PayloadStore
 }
 
 /** A caller with queues in memory, the test at their other ends in place of the services. */
@@ -125,7 +127,16 @@ export class GivenCaller {
   reply(frame: Frame, value: unknown, changes: Partial<Frame> = {}): void {
     const body = bodyOf(value)
     if (body instanceof EncodeError) assert.fail(body.reason)
-    const reply = { ...frame, kind: FrameKind.Reply, name: '', sender: 9, form: formOf(value), body: Buffer.from(body), ...changes }
+    const reply = {
+      ...frame,
+      kind: FrameKind.Reply,
+      name: '',
+      sender: 9,
+      form: formOf(value),
+      large: 0,
+      body: Buffer.from(body),
+      ...changes,
+    }
     this.push(messageOf([reply], MESSAGE))
   }
 

@@ -5,6 +5,7 @@ import { CancelTable } from '../../ipc/cancel-board.ts'
 import { EncodeError } from '../../ipc/frame.ts'
 import { createMemoryQueue } from '../../ipc/memory-queue.ts'
 import type { MessageQueue } from '../../ipc/message-queue.ts'
+import type { PayloadStore } from '../../ipc/payload-store.ts'
 import type { ServiceTable } from '../../shared/services.ts'
 import { defineServices, page } from '../../svc/index.ts'
 import { Registry } from '../../svc/registry.ts'
@@ -36,6 +37,7 @@ interface Setup {
   readonly concurrency?: number
   /** Services of another definition. */
   readonly declared?: ServiceTable
+  readonly payloads?: PayloadStore
 }
 
 /** A worker with queues in memory, the test at their other ends in place of the engine. */
@@ -55,7 +57,7 @@ export class GivenWorker {
   readonly closeWorkersQueues: () => void
   #sent = 0
 
-  constructor(context: TestContext, { repliesDepth = 10, concurrency = 1, declared }: Setup = {}) {
+  constructor(context: TestContext, { repliesDepth = 10, concurrency = 1, declared, payloads }: Setup = {}) {
     const requests = createMemoryQueue({ name: 'requests', maxMessages: 10, messageSize: MESSAGE })
     const replies = createMemoryQueue({ name: 'replies', maxMessages: repliesDepth, messageSize: MESSAGE })
     this.requests = requests.open()
@@ -126,6 +128,7 @@ export class GivenWorker {
       registry: new Registry(declared === undefined ? definition : defineServices(declared), 'svc.ts'),
       concurrency,
       cancels: this.cancels,
+      ...(payloads === undefined ? {} : { payloads }),
       clock: this.clock,
       log: this.log,
     })

@@ -2,7 +2,20 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { BatchReader } from '../../ipc/batch-reader.ts'
 import { BatchWriter } from '../../ipc/batch-writer.ts'
-import { BATCH_HEADER_BYTES, BodyForm, DecodeError, FrameKind, callBytes, messageLengthOf, replyBytes } from '../../ipc/frame.ts'
+import {
+  BATCH_HEADER_BYTES,
+  BodyForm,
+  DecodeError,
+  FrameKind,
+  LARGE_MASK,
+  PART,
+  PART_HEADER_BYTES,
+  REFERENCE_BYTES,
+  SPILLED,
+  callBytes,
+  messageLengthOf,
+  replyBytes,
+} from '../../ipc/frame.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
 import { Limits } from '../../shared/limits.ts'
 import { BASE, append, framesOf, isCall, messageOf, mustFrames, valueOf, type Frame } from '../support/frames.ts'
@@ -24,6 +37,7 @@ const MOST: Frame = {
   runMicros: 0,
   name: 'ü'.repeat(127),
   form: BodyForm.Bytes,
+  large: 0,
   body: Buffer.alloc(1000, 0xff),
 }
 const LEAST: Frame = {
@@ -41,9 +55,21 @@ const LEAST: Frame = {
   runMicros: 0,
   name: '',
   form: BodyForm.None,
+  large: 0,
   body: Buffer.alloc(0),
 }
 const REPLY: Frame = { ...BASE, kind: FrameKind.Reply, priority: 0, name: '', runMicros: 123_456 }
+
+/** The body of a part that says of itself that it is bytes [start, start + length) of so many. */
+function partBody(total: number, start: number, length: number): Buffer {
+  const body = Buffer.alloc(PART_HEADER_BYTES + length, 0xaa)
+  body.writeUInt32LE(total)
+  body.writeUInt32LE(start, 4)
+  return body
+}
+const SPILLED_CALL: Frame = { ...BASE, large: SPILLED, body: Buffer.alloc(REFERENCE_BYTES, 0xff) }
+const SPILLED_REPLY: Frame = { ...REPLY, large: SPILLED, body: Buffer.alloc(REFERENCE_BYTES, 0xff), form: BodyForm.Buffer }
+const PARTED: Frame = { ...REPLY, large: PART, body: partBody(10, 4, 6), form: BodyForm.Bytes }
 
 const ofKind = (kind: FrameKind): Frame => (isCall(kind) ? { ...BASE, kind } : { ...REPLY, kind })
 const VALID: readonly Frame[] = [
@@ -52,6 +78,11 @@ const VALID: readonly Frame[] = [
   LEAST,
   { ...REPLY, runMicros: U32 },
   ...Object.values(FrameKind).map(ofKind),
+  SPILLED_CALL,
+  SPILLED_REPLY,
+  PARTED,
+  { ...SPILLED_CALL, kind: FrameKind.PageCall, wantsReply: false, returns: 2 },
+  { ...PARTED, kind: FrameKind.PageReply, body: partBody(U32, U32 - 1, 1) },
   ...Object.values(BodyForm).map((form) => ({ ...BASE, form, body: form === BodyForm.None ? Buffer.alloc(0) : BASE.body })),
 ]
 
@@ -68,7 +99,9 @@ function assertTotal(bytes: Buffer): boolean {
   while (reader.next()) {
     assert.ok(reader.frameStart === end && reader.bodyStart > end && reader.bodyEnd >= reader.bodyStart)
     reader.name()
-    reader.body()
+    if (reader.large === 0) reader.body()
+    else if (reader.large === PART) assert.ok(reader.partStart < reader.partEnd && reader.partEnd <= reader.payloadBytes)
+    else assert.equal(reader.bodyEnd - reader.bodyStart, REFERENCE_BYTES)
     end = reader.bodyEnd
   }
   assert.equal(end, bytes.byteLength)
@@ -91,7 +124,7 @@ describe('a message', () => {
       messageOf([{ ...BASE, returns: 9, wantsReply: false }]).toString('hex'),
       [
         '4e505066', // magic
-        '02', // version
+        '03', // version
         '00',
         '0100', // engine
         '04000000', // epoch
@@ -119,7 +152,7 @@ describe('a message', () => {
     assert.equal(
       messageOf([{ ...REPLY, runMicros: 1000 }]).toString('hex'),
       '4e505066' +
-        '02' +
+        '03' +
         '00' +
         '0100' +
         '04000000' +
@@ -132,6 +165,16 @@ describe('a message', () => {
         '02000000' +
         'e8030000' +
         '0708',
+    )
+  })
+
+  it('of a part of a reply has the bytes that the table says', () => {
+    const writer = new BatchWriter(200, BASE.sender)
+    writer.begin(BASE.engine, BASE.epoch)
+    assert.equal(writer.part(FrameKind.Reply, 2, 3, 1000, BodyForm.Buffer, Buffer.from([1, 2, 3, 4, 5]), 3), 2)
+    assert.equal(
+      writer.bytes.subarray(BATCH_HEADER_BYTES, writer.length).toString('hex'),
+      ['02120000', '02000000', '03000000', '0a000000', 'e8030000', '05000000', '03000000', '0405'].join(''),
     )
   })
 
@@ -204,7 +247,7 @@ const AT = BATCH_HEADER_BYTES
 /** [rule, offset, bytes that are put there]. */
 const DAMAGED: readonly (readonly [string, number, readonly number[]])[] = [
   ['another magic', 0, [0]],
-  ['the version before', 4, [1]],
+  ['the version before', 4, [2]],
   ['reserved bytes of the header that are used', 5, [1]],
   ['no frame', 16, [0]],
   ['fewer frames than there are', 16, [1]],
@@ -213,7 +256,9 @@ const DAMAGED: readonly (readonly [string, number, readonly number[]])[] = [
   ['other reserved bytes of the header that are used', 18, [1]],
   ['kind 0', AT, [0]],
   ['an unknown kind', AT, [7]],
-  ['an unknown flag', AT + 1, [8]],
+  ['an unknown flag', AT + 1, [0x21]],
+  ['a spilled body without the room of a reference', AT + 1, [SPILLED | 1]],
+  ['a call that comes in parts', AT + 1, [PART | 1]],
   ['a body that is said to be none', AT + 1, [0]],
   ['a priority over 31', AT + 2, [32]],
   ['a longer body', AT + 12, [3]],
@@ -259,9 +304,73 @@ describe('the reader refuses', () => {
   })
 })
 
+/** [rule, frame]. */
+const IMPOSSIBLE: readonly (readonly [string, Frame])[] = [
+  ['a spilled announcement', { ...SPILLED_REPLY, kind: FrameKind.Announcement }],
+  ['a spilled failure', { ...SPILLED_REPLY, kind: FrameKind.Failure }],
+  ['a reference that is short', { ...SPILLED_REPLY, body: Buffer.alloc(REFERENCE_BYTES - 1) }],
+  ['a reference that is long', { ...SPILLED_CALL, body: Buffer.alloc(REFERENCE_BYTES + 1) }],
+  ['a spilled payload without a form', { ...SPILLED_CALL, form: BodyForm.None, body: Buffer.alloc(0) }],
+  ['a part without a form', { ...PARTED, form: BodyForm.None, body: Buffer.alloc(0) }],
+  ['a payload that is both', { ...REPLY, large: LARGE_MASK, body: partBody(12, 0, 12) }],
+  ['a failure in parts', { ...PARTED, kind: FrameKind.Failure }],
+  ['an announcement in parts', { ...PARTED, kind: FrameKind.Announcement }],
+  ['a call in parts', { ...PARTED, kind: FrameKind.Call }],
+  ['a part that is empty', { ...PARTED, body: partBody(10, 10, 0) }],
+  ['a part without its header', { ...PARTED, body: Buffer.alloc(PART_HEADER_BYTES - 1) }],
+  ['a part that ends behind its payload', { ...PARTED, body: partBody(10, 4, 7) }],
+  ['a part that begins behind its payload', { ...PARTED, body: partBody(10, U32, 1) }],
+  ['a part of nothing', { ...PARTED, body: partBody(0, 0, 1) }],
+]
+
+describe('the reader refuses', () => {
+  for (const [rule, frame] of IMPOSSIBLE)
+    it(rule, () => {
+      assert.ok(framesOf(messageOf([frame])) instanceof DecodeError)
+      assert.ok(framesOf(messageOf([BASE, frame])) instanceof DecodeError)
+    })
+})
+
+describe('a payload in parts', () => {
+  it('fills messages that others share, and comes together again', () => {
+    const payload = new SeededRandom(3).bytes(1000)
+    const into = Buffer.alloc(payload.byteLength)
+    const writer = new BatchWriter(300, 1)
+    let sent = 0
+    let messages = 0
+    while (sent < payload.byteLength) {
+      writer.begin(1, 1)
+      if (messages++ === 1) assert.ok(append(writer, { ...REPLY, body: Buffer.alloc(100) }))
+      sent += writer.part(FrameKind.Reply, 2, 3, 4, BodyForm.Bytes, payload, sent)
+      const reader = new BatchReader(Buffer.from(writer.bytes), new NameCache())
+      assert.equal(reader.read(writer.length), undefined)
+      while (reader.next()) if (reader.large === PART) reader.copyPart(into)
+      assert.equal(reader.partEnd, sent)
+      assert.equal(reader.payloadBytes, payload.byteLength)
+    }
+    assert.deepEqual([into.equals(payload), messages], [true, 5])
+  })
+
+  it('is not begun where there is hardly room, unless it ends there or the message has nothing else', () => {
+    const room = replyBytes(PART_HEADER_BYTES)
+    const small = replyBytes(0) - BATCH_HEADER_BYTES
+    const put = (left: number, others: boolean, bytes: number): number => {
+      const writer = new BatchWriter(room + (others ? small : 0) + left, 1)
+      writer.begin(1, 1)
+      if (others) assert.ok(append(writer, { ...REPLY, form: BodyForm.None, body: Buffer.alloc(0) }))
+      const before = [writer.length, writer.frames]
+      const sent = writer.part(FrameKind.Reply, 1, 1, 1, BodyForm.Bytes, Buffer.alloc(bytes), 0)
+      if (sent === 0) assert.deepEqual([writer.length, writer.frames], before)
+      return sent
+    }
+    assert.deepEqual([put(63, true, 1000), put(64, true, 1000), put(63, true, 63), put(1, true, 1)], [0, 64, 63, 1])
+    assert.deepEqual([put(1, false, 1000), put(0, false, 1000)], [1, 0])
+  })
+})
+
 describe('the reader never throws', () => {
   it('at any change of a single byte', () => {
-    for (const frames of [[BASE, REPLY], [LEAST]]) {
+    for (const frames of [[BASE, REPLY], [LEAST], [SPILLED_CALL, SPILLED_REPLY, PARTED]]) {
       const bytes = messageOf(frames)
       for (let at = 0; at < bytes.byteLength; at++) {
         const original = bytes[at] ?? 0

@@ -202,6 +202,14 @@ const KINDS: readonly (readonly [ConfigKey, readonly (readonly [string, Config[C
     ['0', '101', '50%'],
   ],
   [
+    'maxCallBytes',
+    [
+      ['0', 0],
+      ['1073741824', 1_073_741_824],
+    ],
+    ['1073741825', '64M', '-1'],
+  ],
+  [
     'maxBodyBytes',
     [
       ['0', 0],

@@ -38,6 +38,7 @@ class Given {
     this.watch.attach({
       receiveAll: () => void this.told.push('receive'),
       died: (call, generation) => void this.told.push(`died ${call}/${generation}`),
+      ended: (pid) => void this.told.push(`ended ${pid}`),
     })
   }
 
@@ -96,7 +97,7 @@ describe('the watch over services', () => {
     const cleared = slot.put(ENGINE, EPOCH, 8, 80, 0, 1, DEADLINE)
     slot.clear(cleared)
     given.end(5)
-    assert.deepEqual(given.news(), ['receive', 'died 9/90', 'died 1/10', 'died 2/20'])
+    assert.deepEqual(given.news(), ['receive', 'died 9/90', 'died 1/10', 'died 2/20', 'ended 5'])
     assert.deepEqual(given.board.occupants(), [])
   })
 
@@ -130,10 +131,10 @@ describe('the watch over services', () => {
     one.put(ENGINE + 1, EPOCH, 9, 90, 0, 1, DEADLINE)
     one.put(ENGINE, EPOCH + 1, 9, 91, 0, 1, DEADLINE)
     given.end(5)
-    assert.deepEqual(given.news(), ['receive', 'died 2/20'])
+    assert.deepEqual(given.news(), ['receive', 'died 2/20', 'ended 5'])
     take(other.inbox, [[3, 30]], ENGINE, EPOCH + 1)
     given.end(6)
-    assert.deepEqual(given.news(), ['receive'])
+    assert.deepEqual(given.news(), ['receive', 'ended 6'])
   })
 
   it('takes an inbox of anything for one that holds nothing', () => {
@@ -144,7 +145,7 @@ describe('the watch over services', () => {
       given.news()
       slot.inbox.fill(fill)
       given.end(5)
-      assert.deepEqual(given.news(), ['receive'])
+      assert.deepEqual(given.news(), ['receive', 'ended 5'])
     }
     const garbage = Buffer.alloc(INBOX, 0x01)
     take(garbage, [[1, 10]])
