@@ -87,8 +87,8 @@ export class Instance extends NppProcess {
   url = ''
   port = 0
 
-  constructor(site: string, settings: Readonly<Record<string, string>>, id: string, args: readonly string[]) {
-    super(['start', site, ...args], environment({ NPP_ASYNC_ID: id, ...settings }))
+  constructor(site: string, settings: Readonly<Record<string, string>>, id: string, args: readonly string[], node?: string) {
+    super(['start', site, ...args], environment({ NPP_ASYNC_ID: id, ...settings }), node)
     this.id = id
   }
 
@@ -114,9 +114,9 @@ export class Instance extends NppProcess {
 export async function startInstance(
   site: string = WELCOME,
   settings: Readonly<Record<string, string>> = {},
-  options: { readonly id?: string; readonly args?: readonly string[] } = {},
+  options: { readonly id?: string; readonly args?: readonly string[]; readonly node?: string } = {},
 ): Promise<Instance> {
-  const instance = new Instance(site, settings, options.id ?? freshInstanceId(), options.args ?? [])
+  const instance = new Instance(site, settings, options.id ?? freshInstanceId(), options.args ?? [], options.node)
   try {
     await eventually('npp listens', () => /"url":"(http:[^"]+)"/.test(instance.stdout) || !instance.running, START_MS)
     const url = /"url":"(http:[^"]+)"/.exec(instance.stdout)?.[1]
