@@ -187,13 +187,12 @@ export class BatchReader {
     }
     if (next > end) return 'a frame is longer than its message'
     const large = flags & LARGE_MASK
-    return large === 0 ? next : (this.#faultOfLarge(kind, flags, large, next - bodyBytes, bodyBytes) ?? next)
+    return large === 0 ? next : (this.#faultOfLarge(kind, large, next - bodyBytes, bodyBytes) ?? next)
   }
 
-  /** What is wrong with a body that is not the payload. */
-  #faultOfLarge(kind: FrameKind, flags: number, large: number, bodyStart: number, bodyBytes: number): string | undefined {
+  /** What is wrong with a body that is not the payload. That it has a form is known: else it were empty. */
+  #faultOfLarge(kind: FrameKind, large: number, bodyStart: number, bodyBytes: number): string | undefined {
     const isReply = kind === FrameKind.Reply || kind === FrameKind.PageReply
-    if ((flags & FORM_MASK) === BodyForm.None) return 'a large payload has no form'
     if (large === SPILLED) {
       if (!isReply && kind !== FrameKind.Call && kind !== FrameKind.PageCall) return 'a frame of its kind is not spilled'
       return bodyBytes === REFERENCE_BYTES ? undefined : 'a reference to a payload has another length'

@@ -4,6 +4,7 @@ import { describe, test, type TestContext } from 'node:test'
 import { SpillSweep } from '../../app/call/spill-sweep.ts'
 import { bodyOf, formOf } from '../../ipc/body.ts'
 import { BodyForm, DecodeError, EncodeError, REFERENCE_BYTES } from '../../ipc/frame.ts'
+import { ownInstance } from '../../ipc/instance.ts'
 import { PayloadFiles, type PayloadStore } from '../../ipc/payload-store.ts'
 import { sweepSpills, sweepSpillsOf, writeSpill } from '../../ipc/spill.ts'
 import { Limits } from '../../shared/limits.ts'
@@ -163,6 +164,17 @@ describe('payloads as files', () => {
     assert.equal(filesOf(id).length, 2)
     assert.equal(sweepSpillsOf(id, process.pid), 0)
     assert.equal(sweepSpillsOf(id, process.pid + 1), 1)
+  })
+
+  test('are gone when their instance ends', async (context) => {
+    const id = uniqueInstance(context)
+    const instance = await ownInstance(id)
+    try {
+      put(new PayloadFiles(id, MOST), Buffer.alloc(9))
+    } finally {
+      instance.end()
+    }
+    assert.deepEqual(filesOf(id), [])
   })
 
   test('without room: NPP_SHM_FULL, and nothing is left', async (context) => {

@@ -229,10 +229,19 @@ describe('a call with a large input whose service dies', () => {
     assert.equal(payloads.count, 0)
   })
 
-  it('fails when its service turns out to be idempotent after the input was given away', async (context) => {
-    const { payloads, caller, call, frame } = await taken(context, false)
+  it('fails when its service turns out to be idempotent once the input is kept no more', async (context) => {
+    const { payloads, caller } = given(context, { depth: 1 })
+    caller.announce({ name: 'a', idempotent: false })
+    await turns(3)
+    caller.call('x')
+    caller.caller.flush()
+    const call = caller.call('a', bytes())
     caller.announce({ name: 'a', idempotent: true })
     await turns(3)
+    caller.take()
+    await turns(3)
+    const frame = caller.take()
+    assert.equal(frame.name, 'a')
     caller.caller.died(frame.call, frame.generation)
     assert.equal((await failure(call)).code, 'NPP_SERVICE_DIED')
     assert.equal(payloads.count, 0)

@@ -234,9 +234,9 @@ const STRAYS: readonly (readonly [string, (call: Frame, parts: readonly Frame[])
   ['a part once more', (_call, parts) => [parts[1]!]],
   ['its beginning once more', (_call, parts) => [parts[0]!]],
   ['a part too early', (_call, parts) => [parts[3]!]],
-  ['a part of another process', (_call, parts) => [{ ...parts[2]!, sender: SENDER + 1 }]],
+  ['a part of another process', (_call, parts) => [{ ...parts[2]!, sender: SENDER + 1, body: partBody(5000, 800, Buffer.alloc(400)) }]],
   ['a part of another length', (call) => [{ ...replyTo(call), form: BodyForm.Buffer, large: PART, body: partBody(5001, 800, bytes(100)) }]],
-  ['a part of another type', (_call, parts) => [{ ...parts[2]!, form: BodyForm.Bytes }]],
+  ['a part of another type', (_call, parts) => [{ ...parts[2]!, form: BodyForm.Bytes, body: partBody(5000, 800, Buffer.alloc(400)) }]],
 ]
 
 describe('what is no part of a reply is dropped and logged, and the reply comes together:', () => {
