@@ -7,10 +7,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { callBytes, replyBytes } from '../../ipc/frame.ts'
+import { BodyForm, FrameKind, PART, REFERENCE_BYTES, SPILLED, callBytes, replyBytes } from '../../ipc/frame.ts'
+import { queueNames } from '../../ipc/instance.ts'
+import { PosixQueue } from '../../ipc/posix-queue.ts'
 import { Limits } from '../../shared/limits.ts'
 import { patternOf } from '../sites/payloads/pattern.ts'
 import { eventually } from '../support/eventually.ts'
+import { BASE, messageOf } from '../support/frames.ts'
 import { SITES, isAlive, startInstance, type Instance } from '../support/instance.ts'
 import { filesOf } from '../support/shm-tools.ts'
 
@@ -169,11 +172,64 @@ suite('payloads of any size', () => {
     })
   })
 
-  test('of a call that times out or whose client goes are removed', async () => {
-    const late = await post('/once/late?ms=600&timeoutMs=100', Buffer.alloc(MiB))
-    assert.equal(late.status, 504)
-    // Behind others, so that some of them have not been taken when their clients go.
-    const clients = Array.from({ length: 8 }, () => {
+  test('that others forge are refused and logged, and no call is lost', async () => {
+    const { requests, replies } = queueNames(npp.id)
+    const queues = [requests, replies].map((name) => PosixQueue.open({ name }))
+    try {
+      const [toServices, toEngine] = queues
+      const deadline = Number(process.hrtime.bigint()) / 1e6 + 60_000
+      const forged = {
+        ...BASE,
+        engine: 0,
+        epoch: 1,
+        call: 3,
+        generation: 2 ** 31,
+        deadline,
+        name: 'echo',
+        form: BodyForm.Buffer,
+        large: SPILLED,
+      }
+      const nowhere = Buffer.alloc(REFERENCE_BYTES, 0xee)
+      nowhere.writeUInt32LE(1000)
+      const tooLong = Buffer.alloc(REFERENCE_BYTES, 0xff)
+      const part = Buffer.alloc(100)
+      part.writeUInt32LE(1000)
+      const reply = { ...forged, kind: FrameKind.Reply, name: '' }
+      const end = smallCalls()
+      const mixed = mixedCalls(99)
+      for (let round = 0; round < 20; round++) {
+        for (const body of [nowhere, tooLong]) {
+          await eventually('there is room', () => toServices?.push(messageOf([{ ...forged, body }])) === true)
+          await eventually('there is room', () => toEngine?.push(messageOf([{ ...reply, body }])) === true)
+        }
+        await eventually('there is room', () => toEngine?.push(messageOf([{ ...reply, large: PART, body: part }])) === true)
+        const cut = messageOf([{ ...reply, body: nowhere }])
+        await eventually('there is room', () => toEngine?.push(cut.subarray(0, -1)) === true)
+        await sleep(5)
+      }
+      await mixed
+      assert.ok((await end()) > 5)
+    } finally {
+      for (const queue of queues) queue.close()
+    }
+    for (const line of [
+      'the large input of a call is gone; not run',
+      'maxCallBytes allows',
+      'a message on the reply queue is not one of npp',
+    ])
+      await eventually(line, () => npp.stdout.includes(line))
+  })
+
+  test('of calls that time out are removed, also of those that nobody has begun', async () => {
+    const calls = Array.from({ length: 12 }, () => post('/once/late?ms=300&timeoutMs=100', Buffer.alloc(MiB)))
+    const statuses = (await Promise.all(calls)).map(({ status }) => status)
+    assert.ok(statuses.every((status) => status === 504))
+    await eventually('none is left', () => spills().length === 0)
+    assert.equal((await fetch(`${npp.url}/identity/after`)).status, 200)
+  })
+
+  test('of calls whose clients go are removed', async () => {
+    const clients = Array.from({ length: 12 }, () => {
       const client = request(`${npp.url}/once/gone?ms=300`, { method: 'POST' })
       client.on('error', () => undefined)
       client.end(Buffer.alloc(MiB))
@@ -200,7 +256,7 @@ async function killAll(): Promise<number[]> {
 
 suite('a service that is killed with large payloads in hand', () => {
   before(async () => {
-    npp = await startInstance(SITE, { ...SETTINGS, NPP_ASYNC_SVC_PROCESSES: '2', NPP_ASYNC_SVC_CONCURRENCY: '4' })
+    npp = await startInstance(SITE, { ...SETTINGS, NPP_ASYNC_SVC_PROCESSES: '2', NPP_ASYNC_SVC_CONCURRENCY: '16' })
     await eventually('both are there', () => new Set(npp.servicePids).size === 2)
   })
 
@@ -236,6 +292,34 @@ suite('a service that is killed with large payloads in hand', () => {
       statuses,
       Array.from({ length: 6 }, () => 502),
     )
+    await eventually('no payload is left', () => spills().length === 0)
+    await eventually('both are there again', () => living().length === 2)
+  })
+
+  test('that it had not sent: they are removed, and what was sent is answered', async () => {
+    const length = Limits.spillBytes + 1
+    const count = 40
+    const replies = Array.from({ length: count }, async (_, seed) => {
+      const response = await fetch(`${npp.url}/later/${length}/${seed}?ms=${300 + seed * 5}`)
+      return { status: response.status, bytes: await bytesOf(response) }
+    })
+    await sleep(200)
+    // Nobody takes replies now: the queue fills, and the others stay in the services.
+    process.kill(npp.pid, 'SIGSTOP')
+    try {
+      await eventually('they have replied', () => spills().length >= 8)
+      await sleep(500)
+      for (const pid of living()) process.kill(pid, 'SIGKILL')
+    } finally {
+      process.kill(npp.pid, 'SIGCONT')
+    }
+    const statuses: number[] = []
+    for (const [seed, { status, bytes }] of (await Promise.all(replies)).entries()) {
+      statuses.push(status)
+      if (status === 200) assertSame(bytes, patternOf(length, seed), `reply ${seed}`)
+    }
+    assert.ok(statuses.every((status) => [200, 502].includes(status)))
+    assert.ok(statuses.includes(200) && statuses.includes(502), statuses.join(' '))
     await eventually('no payload is left', () => spills().length === 0)
     await eventually('both are there again', () => living().length === 2)
   })

@@ -29,6 +29,10 @@ export default defineApp<typeof services>({
       const result = await req.callAsync(req.params.service === 'bytes' ? 'makeBytes' : 'make', input)
       res.header('X-Type', typeOf(result)).send(result)
     })
+    route.get('/later/:bytes/:seed', async (req, res) => {
+      const input = { bytes: Number(req.params.bytes), seed: Number(req.params.seed), ms: Number(req.query.get('ms')) }
+      res.send(await req.callAsync('later', input))
+    })
     route.post('/again/:token', async (req, res) => {
       res.json(await req.callAsync('again', { token: req.params.token, ms: Number(req.query.get('ms')), bytes: req.body }))
     })

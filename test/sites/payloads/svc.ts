@@ -23,6 +23,10 @@ export default defineServices({
   make: ({ bytes, seed }: { readonly bytes: number; readonly seed: number }) => patternOf(bytes, seed),
   makeBytes: ({ bytes, seed }: { readonly bytes: number; readonly seed: number }) => new Uint8Array(patternOf(bytes, seed)),
   makeObject: ({ bytes, seed }: { readonly bytes: number; readonly seed: number }) => ({ seed, bytes: patternOf(bytes, seed) }),
+  later: async ({ bytes, seed, ms }: { readonly bytes: number; readonly seed: number; readonly ms: number }) => {
+    await sleep(ms)
+    return patternOf(bytes, seed)
+  },
   again: service({ idempotent: true }, slowly),
   once: slowly,
   note: (bytes: Uint8Array) => {
