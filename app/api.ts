@@ -31,8 +31,8 @@ export interface CallOptions {
 /**
  * Has a service process run `name` with `input` and resolves with what it returns. Rejects with an NppError: NPP_CALL_TIMEOUT, NPP_NO_SERVICE,
  * NPP_NO_SUCH_SERVICE, NPP_SERVICE_FAILED (a ServiceError), NPP_INPUT_INVALID (an InputError), NPP_BACKLOG_FULL, NPP_CALL_INPUT,
- * NPP_CALL_TOO_LARGE, NPP_REPLY_TOO_LARGE, NPP_CALL_CANCELLED. A handler that lets it pass answers with the status of that error. Bytes
- * (Buffer, Uint8Array) travel as they are. Calls leave at the end of the turn of the event loop in which they were made.
+ * NPP_CALL_TOO_LARGE, NPP_CALL_NO_MEMORY, NPP_REPLY_TOO_LARGE, NPP_CALL_CANCELLED. A handler that lets it pass answers with the status of
+ * that error. Bytes (Buffer, Uint8Array) travel as they are, up to `maxCallBytes` as everything. Calls leave at the end of the turn of the event loop in which they were made.
  */
 export type CallAsync<S = unknown> = unknown extends S ? UntypedCall : TypedCall<S>
 

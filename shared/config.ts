@@ -244,7 +244,7 @@ const SETTINGS: Settings = {
   maxCallBytes: {
     ...whole(0, 1_073_741_824, 'bytes'),
     initial: 67_108_864,
-    about: 'Size of the input of a call, and of its result; what does not fit into a message travels through /dev/shm.',
+    about: 'Size of the input of a call, and of its result, as they travel: above a message through /dev/shm.',
   },
   // RFC 9110 §4.1 wants at least 8,000 octets for a target; nginx and Apache allow 8 KiB a header line, browsers send up to 2 KiB.
   maxTargetBytes: { ...whole(64, 65_536, 'bytes'), initial: 8000, about: 'Length of a request target; a longer one is answered 414.' },
