@@ -112,7 +112,7 @@ describe('the watch over services', () => {
     ])
     slot.put(ENGINE, EPOCH, 1, 10, 0, 1, DEADLINE)
     given.end(5)
-    assert.deepEqual(given.news(), ['receive', 'died 1/10', 'died 2/20'])
+    assert.deepEqual(given.news(), ['receive', 'died 1/10', 'died 2/20', 'ended 5'])
   })
 
   it('tells nothing of calls that were given back, nor of those of other engines', () => {
