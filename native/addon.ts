@@ -44,6 +44,7 @@ export interface AddonSharedMemory {
   readonly memory: ArrayBuffer
   readonly descriptor: number
   reserve(offset: number, length: number): void
+  swap(other: AddonSharedMemory): void
   close(): void
 }
 

@@ -97,6 +97,21 @@ export class SharedMemoryHandle {
     }
   }
 
+  /**
+   * Exchanges the files of two handles of the same length: the memory of each, and every view of it, shows what was the other's from now on. So
+   * whoever has views of the memory need not be told that it stands in another file. The names go with the files.
+   */
+  swap(other: SharedMemoryHandle): void {
+    try {
+      this.#shared.swap(other.#shared)
+    } catch (error) {
+      throw sharedMemoryError(error, `Exchanging the shared memory ${this.#name} with ${other.#name} failed`)
+    }
+    const name = this.#name
+    this.#name = other.#name
+    other.#name = name
+  }
+
   /** rename(2): the file has this name from now on, and who opens it finds it complete; a file that had the name has none any more. */
   publish(name: string): void {
     try {

@@ -32,6 +32,9 @@ struct mapping {
   napi_ref buffer;
 };
 
+/* Tells a SharedMemory from whatever else JavaScript hands in. */
+static const napi_type_tag SHARED_MEMORY = {0x6e70702d73686d00, 0x9d1f4c0a77b3e852};
+
 static napi_value refuse(napi_env env, const char *message) { return npp_refuse(env, "NPP_SHM_ARGUMENT", message); }
 
 static bool read_path(napi_env env, napi_value value, char *path) {
@@ -146,6 +149,61 @@ static napi_value reserve_method(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* Whether JavaScript still has the memory under the ArrayBuffer that was made for it. */
+static bool is_shown(napi_env env, const struct mapping *mapping) {
+  napi_value buffer = NULL;
+  bool detached = true;
+  if (mapping->descriptor < 0 || !mapping->mapped || napi_get_reference_value(env, mapping->buffer, &buffer) != napi_ok || buffer == NULL) return false;
+  return napi_is_detached_arraybuffer(env, buffer, &detached) == napi_ok && !detached;
+}
+
+/* Puts the file in the place of what is mapped there; readers find the one or the other, nothing in between. Returns 0 or an errno. */
+static int show(const struct mapping *mapping, int descriptor) {
+  void *start = mmap(mapping->start, mapping->length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0);
+  return start == MAP_FAILED ? errno : 0;
+}
+
+static bool tell_descriptor(napi_env env, napi_value self, const struct mapping *mapping) {
+  napi_value number;
+  return napi_create_int32(env, mapping->descriptor, &number) == napi_ok && napi_set_named_property(env, self, "descriptor", number) == napi_ok;
+}
+
+/* swap(other): each ArrayBuffer, and every view of it, shows the file of the other from now on. Both are as long. */
+static napi_value swap_method(napi_env env, napi_callback_info info) {
+  size_t argc = 1;
+  napi_value self, argv[1];
+  napi_valuetype type = napi_undefined;
+  bool tagged = false;
+  void *wrapped = NULL;
+  struct mapping *mapping = mapping_of(env, info, &argc, argv);
+  if (mapping == NULL) return NULL;
+  if (argc < 1 || napi_typeof(env, argv[0], &type) != napi_ok || type != napi_object || napi_check_object_type_tag(env, argv[0], &SHARED_MEMORY, &tagged) != napi_ok || !tagged ||
+      napi_unwrap(env, argv[0], &wrapped) != napi_ok)
+    return refuse(env, "swap takes a SharedMemory");
+  struct mapping *other = wrapped;
+  if (!is_shown(env, mapping) || !is_shown(env, other)) {
+    napi_throw_error(env, "NPP_SHM_CLOSED", "the shared memory was closed before this use");
+    return NULL;
+  }
+  if (mapping->length != other->length) return refuse(env, "only shared memory of the same length can be swapped");
+  int error = show(mapping, other->descriptor);
+  if (error == 0) {
+    error = show(other, mapping->descriptor);
+    /* Both show the same file now; each shows its own again, as far as the system lets it. */
+    if (error != 0) (void)show(mapping, mapping->descriptor);
+  }
+  if (error != 0) {
+    npp_throw_errno(env, error, "mmap");
+    return NULL;
+  }
+  int descriptor = mapping->descriptor;
+  mapping->descriptor = other->descriptor;
+  other->descriptor = descriptor;
+  if (napi_get_cb_info(env, info, NULL, NULL, &self, NULL) != napi_ok || !tell_descriptor(env, self, mapping) || !tell_descriptor(env, argv[0], other))
+    return npp_fail(env);
+  return NULL;
+}
+
 /* ---- opening ---- */
 
 /* Returns the descriptor, or -1 with an exception pending; then there is no file that there was not before. */
@@ -212,13 +270,14 @@ static int open_file(napi_env env, const char *path, off_t length) {
 
 /* Puts `memory`, the ArrayBuffer, and `descriptor` on `self`; from then on the finalizers have the mapping. */
 static bool hand_over(napi_env env, napi_value self, struct mapping *mapping) {
-  napi_value buffer, number;
+  napi_value buffer;
   if (napi_wrap(env, self, mapping, on_collected, NULL, NULL) != napi_ok) return false;
   mapping->wrapped = true;
+  if (napi_type_tag_object(env, self, &SHARED_MEMORY) != napi_ok) return false;
   if (napi_create_external_arraybuffer(env, mapping->start, mapping->length, on_buffer_freed, mapping, &buffer) != napi_ok) return false;
   mapping->lent = true;
   return napi_create_reference(env, buffer, 0, &mapping->buffer) == napi_ok && napi_set_named_property(env, self, "memory", buffer) == napi_ok &&
-         napi_create_int32(env, mapping->descriptor, &number) == napi_ok && napi_set_named_property(env, self, "descriptor", number) == napi_ok;
+         tell_descriptor(env, self, mapping);
 }
 
 /* new SharedMemory(path, length, create, reserved): `reserved` bytes from the start of a file that is created are taken at once. */
@@ -269,7 +328,7 @@ static napi_value construct(napi_env env, napi_callback_info info) {
 
 napi_status npp_shm_register(napi_env env, napi_value exports) {
   napi_value class_value;
-  const napi_property_descriptor methods[] = {METHOD("reserve", reserve_method), METHOD("close", close_method)};
+  const napi_property_descriptor methods[] = {METHOD("reserve", reserve_method), METHOD("swap", swap_method), METHOD("close", close_method)};
   napi_status status =
       napi_define_class(env, "SharedMemory", NAPI_AUTO_LENGTH, construct, NULL, sizeof methods / sizeof methods[0], methods, &class_value);
   return status == napi_ok ? napi_set_named_property(env, exports, "SharedMemory", class_value) : status;

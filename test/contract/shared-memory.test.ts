@@ -20,8 +20,10 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
 import { createSharedMemory, openSharedMemory, unlinkSharedMemory } from '../../native/index.ts'
+import { addon } from '../../native/addon.ts'
 import { isCode } from '../support/codes.ts'
 import { eventually } from '../support/eventually.ts'
+import { uniqueName } from '../support/queue-tools.ts'
 import {
   filesOf,
   mappingsOf,
@@ -66,6 +68,38 @@ describe('shared memory: one file, several openings', () => {
     mine.close()
     assert.equal(Atomics.load(new Int32Array(other.memory), 1000), 123_456, 'it is its own mapping')
     other.close()
+  })
+
+  test('the files of two can be exchanged: views of the one show what was the other’s', (context) => {
+    const [name, anew] = [freshName(context), freshName(context)]
+    const mine = createSharedMemory({ name, bytes: BYTES })
+    const other = openSharedMemory({ name, bytes: BYTES })
+    const fresh = createSharedMemory({ name: anew, bytes: BYTES })
+    const [view, freshView] = [new Int32Array(mine.memory), new Int32Array(fresh.memory)]
+    Atomics.store(view, 7, 1)
+    Atomics.store(freshView, 7, 2)
+    mine.swap(fresh)
+    assert.deepEqual([Atomics.load(view, 7), Atomics.load(freshView, 7)], [2, 1])
+    assert.deepEqual([mine.name, fresh.name], [anew, name])
+    assert.ok(mine.isCurrent() && fresh.isCurrent(), 'the descriptors go with the files')
+    Atomics.store(new Int32Array(other.memory), 8, 3)
+    assert.deepEqual([Atomics.load(view, 8), Atomics.load(freshView, 8)], [0, 3])
+    fresh.close()
+    assert.equal(Atomics.load(view, 7), 2)
+    assert.throws(() => mine.swap(fresh), { code: 'NPP_SHM_CLOSED' })
+    assert.throws(() => fresh.swap(mine), { code: 'NPP_SHM_CLOSED' })
+    const longer = createSharedMemory({ name: freshName(context), bytes: BYTES * 2 })
+    assert.throws(() => mine.swap(longer), { code: 'NPP_SHM_ARGUMENT' })
+    // What is no shared memory is told from it where C looks at it.
+    const { Queue, SharedMemory } = addon()
+    const raw: { swap(other: unknown): void; close(): void } = new SharedMemory(pathInMemory(freshName(context)), BYTES, true, BYTES)
+    const queue = new Queue(uniqueName(context), 1, 0o600, 1, 16)
+    for (const wrong of [undefined, 1, {}, new ArrayBuffer(BYTES), queue])
+      assert.throws(() => raw.swap(wrong), { code: 'NPP_SHM_ARGUMENT' })
+    raw.swap(raw)
+    raw.close()
+    queue.close()
+    for (const each of [mine, other, longer]) each.close()
   })
 
   test('the mode is 0600 whatever the umask, and the memory is taken at once', async (context) => {
