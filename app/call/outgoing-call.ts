@@ -13,6 +13,7 @@ export interface Waiter {
 }
 
 const NO_BODY = new Uint8Array(0)
+const MOST_PRIORITY = 31
 
 /** A call from when it is made to when its waiter is told. */
 export class OutgoingCall implements CallFrame {
@@ -20,7 +21,7 @@ export class OutgoingCall implements CallFrame {
   readonly service: CalledService
   readonly waiter: Waiter
   readonly wantsReply: boolean
-  readonly priority: number
+  priority: number
   readonly calledAt: number
   readonly deadline: number
   readonly form: number
@@ -95,8 +96,9 @@ export class OutgoingCall implements CallFrame {
     return this.#isKept
   }
 
-  /** It waits again, for the last time. */
+  /** It waits again, for the last time, and before all others: who waits for it has waited already. */
   comeBack(): void {
+    this.priority = MOST_PRIORITY
     this.#hasComeBack = true
     this.#isKept = false
     // The parts that came are those of a service that ended.
