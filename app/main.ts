@@ -17,6 +17,7 @@ import { Engine } from './engine.ts'
 import { refusalWith } from './http/refusal.ts'
 import { SecurityFields } from './http/security-fields.ts'
 import { inheritedDescriptors, listenOnAll, listenOnPort, urlOf } from './listen-address.ts'
+import { InstanceKeeper } from './instance-keeper.ts'
 import { JoinedTransport } from './net/joined-transport.ts'
 import { NativeTransport } from './net/native-transport.ts'
 import { NodeTransport } from './net/node-transport.ts'
@@ -119,6 +120,8 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
   const sweep = new SpillSweep({ id: instanceId, wheel, log })
   sweep.start()
   closers.add(() => sweep.stop())
+  const keeper = new InstanceKeeper({ instance, bereaved: caller, watch: watchProcess, looked: () => presence.look(), log })
+  closers.add(() => keeper.stop())
   if (supervisor !== undefined) await firstService(instance, clock, log)
 
   const context: AppContext = {

@@ -46,6 +46,7 @@ export const BATCH_HEADER_BYTES = 20
 const CALL_HEADER_BYTES = 36
 const REPLY_HEADER_BYTES = 20
 export const MOST_FRAMES = 0xffff
+const MOST_PRIORITY = 31
 export const FORM_MASK = 0b00011
 export const NO_REPLY = 0b00100
 export const SPILLED = 0b01000
@@ -70,6 +71,15 @@ export function callBytes(nameBytes: number, bodyBytes: number): number {
 /** Bytes of a message that holds a reply with such a body alone. */
 export function replyBytes(bodyBytes: number): number {
   return BATCH_HEADER_BYTES + REPLY_HEADER_BYTES + bodyBytes
+}
+
+/** Where a frame has its priority. */
+const PRIORITY_AT = 2
+
+/** The priority with which a message of calls was sent, that of its first; 0 for what is none. */
+export function priorityOf(message: Uint8Array): number {
+  const priority = message[BATCH_HEADER_BYTES + PRIORITY_AT] ?? 0
+  return priority <= MOST_PRIORITY ? priority : 0
 }
 
 /** Where a frame has its generation. */

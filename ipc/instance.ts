@@ -3,24 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../shared/clock.ts'
 import { NppError } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
+import { claimQueue, ENGINE_LOCK, FIRST_SERVICE_LOCK, OwnedQueue } from './owned-queue.ts'
 import { PosixQueue } from './posix-queue.ts'
 import { createScoreboard, openScoreboard, removeScoreboard, type ScoreboardFile } from './scoreboard-file.ts'
 import { sweepSpills } from './spill.ts'
 
-/*
- * Who lives is told by locks on the request queue itself, which the kernel takes back when a process dies, however it dies: the engine holds
- * byte 0, each service the byte 1 + its pid. No file has to be written, and none is left behind.
- */
-const ENGINE_LOCK = 0
-const FIRST_SERVICE_LOCK = 1
-const TO_THE_END = 0
-const NOBODY = -1
-
-/** How often the engine looks again at a lock that a service may hold for a moment while it clears up. */
+/** How often the engine tries again: a service may hold a lock for a moment while it clears up, or queues of the engine before it for longer. */
 const OWN_ATTEMPTS = 20
 const OWN_RETRY_MS = 25
 
-/** Names of the queues of an instance: calls to any service, and replies to one engine process. */
+/** Names of the queues of an instance: calls to any service, and replies to one engine process, each by its number. */
 export function queueNames(id: string, engine = 0): { readonly requests: string; readonly replies: string } {
   return { requests: `/npp-${id}.requests`, replies: `/npp-${id}.replies.${engine}` }
 }
@@ -28,12 +20,12 @@ export function queueNames(id: string, engine = 0): { readonly requests: string;
 /** The engine's end of an instance. */
 export class OwnedInstance {
   readonly id: string
-  readonly requests: PosixQueue
-  readonly replies: PosixQueue
+  readonly requests: OwnedQueue
+  readonly replies: OwnedQueue
   readonly scoreboard: ScoreboardFile
   #ended = false
 
-  constructor(id: string, requests: PosixQueue, replies: PosixQueue, scoreboard: ScoreboardFile) {
+  constructor(id: string, requests: OwnedQueue, replies: OwnedQueue, scoreboard: ScoreboardFile) {
     this.id = id
     this.requests = requests
     this.replies = replies
@@ -47,11 +39,11 @@ export class OwnedInstance {
 
   /** Pids of the service processes that are attached. */
   services(): number[] {
-    return lockedOffsets(this.requests, FIRST_SERVICE_LOCK, TO_THE_END).map((offset) => offset - FIRST_SERVICE_LOCK)
+    return this.requests.users()
   }
 
   hasService(): boolean {
-    return this.requests.lockedIn(FIRST_SERVICE_LOCK, TO_THE_END) !== NOBODY
+    return this.requests.isUsed()
   }
 
   /** Removes queues and scoreboard and closes them. Names that lead to others by now are another engine's and stay. Ending twice does nothing. */
@@ -61,21 +53,25 @@ export class OwnedInstance {
     // Of calls that nobody will take any more.
     if (this.requests.isCurrent()) sweepSpills(this.id, 0)
     this.scoreboard.end()
-    for (const queue of [this.replies, this.requests]) {
-      if (queue.isCurrent()) PosixQueue.unlink(queue.name)
-      queue.close()
-    }
+    this.replies.end()
+    this.requests.end()
   }
 }
 
 /**
- * Makes this process the engine of the instance. Queues that a dead engine left are taken over, emptied; those of a living one are not
+ * Makes this process the engine of the instance. In place of queues that a dead engine left there are new ones; those of a living one are not
  * touched: NPP_INSTANCE_RUNNING. Nothing is left behind when it fails.
  */
 export async function ownInstance(id: string): Promise<OwnedInstance> {
-  for (let attempt = 0; attempt < OWN_ATTEMPTS; attempt++) {
-    const owned = tryOwn(id)
-    if (owned !== undefined) return owned
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const owned = tryOwn(id)
+      if (owned !== undefined) return owned
+      if (attempt >= OWN_ATTEMPTS) break
+    } catch (error) {
+      // Services of a dead engine have its queues until they notice that it is gone: so long the bytes of those count too.
+      if (!(error instanceof NppError && error.code === 'NPP_QUEUE_LIMIT') || attempt >= OWN_ATTEMPTS) throw error
+    }
     await sleep(OWN_RETRY_MS)
   }
   throw new NppError(
@@ -86,37 +82,31 @@ export async function ownInstance(id: string): Promise<OwnedInstance> {
 
 function tryOwn(id: string): OwnedInstance | undefined {
   const names = queueNames(id)
-  const requests = PosixQueue.open({ name: names.requests, create: true })
+  const requests = claim(names.requests, true)
+  if (requests === undefined) return undefined
   try {
-    // Between open and lock somebody may have removed the name: then this queue is nobody's, and the next attempt opens another.
-    if (!requests.lock(ENGINE_LOCK, true) || !requests.isCurrent()) {
-      requests.close()
+    const replies = claim(names.replies, false)
+    if (replies === undefined) {
+      requests.end()
       return undefined
     }
-    empty(requests)
-    const replies = PosixQueue.open({ name: names.replies, create: true })
     try {
-      empty(replies)
       sweepSpills(id, 0)
       const scoreboard = createScoreboard(id, { epoch: randomInt(1, 2 ** 32), inboxBytes: requests.messageSize })
       return new OwnedInstance(id, requests, replies, scoreboard)
     } catch (error) {
-      PosixQueue.unlink(names.replies)
-      replies.close()
+      replies.end()
       throw error
     }
   } catch (error) {
-    // We hold its lock, so it is ours or a dead engine's.
-    if (requests.isCurrent()) PosixQueue.unlink(names.requests)
-    requests.close()
+    requests.end()
     throw error
   }
 }
 
-/** What a dead engine left in a queue is of no use: its callers are gone. */
-function empty(queue: PosixQueue): void {
-  const bytes = Buffer.allocUnsafeSlow(queue.messageSize)
-  for (let left = queue.maxMessages; left > 0; left--) if (queue.shift(bytes) === -1) return
+function claim(name: string, forwards: boolean): OwnedQueue | undefined {
+  const queue = claimQueue(name)
+  return queue === undefined ? undefined : new OwnedQueue(queue, forwards)
 }
 
 /** A service's end of an instance. */
@@ -133,9 +123,33 @@ export class AttachedInstance {
     this.scoreboard = scoreboard
   }
 
-  /** False once the engine has died, or has ended and removed queues and scoreboard, or another engine has taken the queues over. */
+  /** False once the engine has ended, however it did: the next one makes queues of its own. */
   isAlive(): boolean {
-    return this.requests.lockedIn(ENGINE_LOCK, ENGINE_LOCK) === ENGINE_LOCK && this.requests.isCurrent() && this.scoreboard.isCurrent()
+    return isOwned(this.requests)
+  }
+
+  /** Whether queues and scoreboard still have their names, so that they are what a service finds that attaches now. */
+  isWhole(): boolean {
+    return this.requests.isCurrent() && this.replies.isCurrent() && this.scoreboard.isCurrent()
+  }
+
+  /** Whether the engine has made anew what had lost its name, so that one may attach again. */
+  isRenewed(): boolean {
+    const names = queueNames(this.id)
+    const opened: { close(): void }[] = []
+    try {
+      const requests = PosixQueue.open({ name: names.requests })
+      opened.push(requests)
+      opened.push(PosixQueue.open({ name: names.replies }))
+      const scoreboard = openScoreboard(this.id, { inboxBytes: requests.messageSize })
+      opened.push(scoreboard)
+      return isOwned(requests) && scoreboard.board.epoch === this.scoreboard.board.epoch
+    } catch (error) {
+      if (error instanceof NppError) return false
+      throw error
+    } finally {
+      for (const each of opened) each.close()
+    }
   }
 
   /** Lets go of the queues and of the scoreboard. */
@@ -149,23 +163,31 @@ export class AttachedInstance {
 /** Attaches this process to the instance as a service; undefined while no engine lives. */
 export function tryAttach(id: string): AttachedInstance | undefined {
   const names = queueNames(id)
-  let requests: PosixQueue | undefined
-  let scoreboard: ScoreboardFile | undefined
+  const opened: { close(): void }[] = []
+  let attached: AttachedInstance | undefined
   try {
-    requests = PosixQueue.open({ name: names.requests })
-    if (requests.lockedIn(ENGINE_LOCK, ENGINE_LOCK) !== ENGINE_LOCK || !requests.lock(FIRST_SERVICE_LOCK + process.pid, true)) {
-      requests.close()
-      return undefined
-    }
-    scoreboard = openScoreboard(id, { inboxBytes: requests.messageSize })
-    return new AttachedInstance(id, requests, PosixQueue.open({ name: names.replies }), scoreboard)
+    const requests = PosixQueue.open({ name: names.requests })
+    opened.push(requests)
+    const isOurs = isOwned(requests) && requests.lock(FIRST_SERVICE_LOCK + process.pid, true)
+    if (!isOurs) return undefined
+    const replies = PosixQueue.open({ name: names.replies })
+    opened.push(replies)
+    // The engine reads the queue for as long as it sees this.
+    if (!replies.lock(FIRST_SERVICE_LOCK + process.pid, true)) return undefined
+    const scoreboard = openScoreboard(id, { inboxBytes: requests.messageSize })
+    attached = new AttachedInstance(id, requests, replies, scoreboard)
+    return attached
   } catch (error) {
-    requests?.close()
-    scoreboard?.close()
     // The engine is about to make them, or has just removed them.
     if (error instanceof NppError && (error.code === 'NPP_QUEUE_MISSING' || error.code === 'NPP_SHM_MISSING')) return undefined
     throw error
+  } finally {
+    if (attached === undefined) for (const each of opened) each.close()
   }
+}
+
+function isOwned(requests: PosixQueue): boolean {
+  return requests.lockedIn(ENGINE_LOCK, ENGINE_LOCK) === ENGINE_LOCK
 }
 
 /** Attaches as a service, waiting for the engine up to `attachMs`; undefined when none came or `signal` was aborted. */
@@ -199,13 +221,4 @@ export function clearStale(id: string): void {
   } catch (error) {
     if (!(error instanceof NppError && error.code === 'NPP_QUEUE_MISSING')) throw error
   }
-}
-
-/** All offsets that others have locked in [from, to]. A query finds some lock in a range, so the rest on both sides is asked again. */
-function lockedOffsets(queue: PosixQueue, from: number, to: number): number[] {
-  const found = queue.lockedIn(from, to)
-  if (found === NOBODY || found < from) return []
-  const before = found > from ? lockedOffsets(queue, from, found - 1) : []
-  const after = to === TO_THE_END || found < to ? lockedOffsets(queue, found + 1, to) : []
-  return [...before, found, ...after]
 }

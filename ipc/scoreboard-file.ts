@@ -25,6 +25,32 @@ export class ScoreboardFile {
     return this.#handle.isCurrent()
   }
 
+  /**
+   * Makes the scoreboard anew under its name, which was removed: for its engine. `board`, and whoever has views of its memory, see the new one
+   * from now on, with all that was on the old one but the slots of services. Returns the old one, which services have until they attach again.
+   * Throws as createScoreboard does; then the old one is still in use, and nothing is left behind.
+   */
+  renew(id: string): ScoreboardFile {
+    const name = scoreboardName(id)
+    const handle = createUnnamed(name, this.board.inboxBytes)
+    const anew = handle.name
+    try {
+      this.board.copyTo(handle)
+      this.#handle.swap(handle)
+      try {
+        this.#handle.publish(name)
+      } catch (error) {
+        this.#handle.swap(handle)
+        throw error
+      }
+      return new ScoreboardFile(new Scoreboard(handle, isProcessAlive), handle)
+    } catch (error) {
+      unlinkSharedMemory(anew)
+      handle.close()
+      throw error
+    }
+  }
+
   /** Gives the memory back; the scoreboard and slots of it must not be used any more, and whatever they are asked throws. */
   close(): void {
     this.#handle.close()
@@ -44,10 +70,7 @@ export class ScoreboardFile {
  */
 export function createScoreboard(id: string, options: { readonly epoch: number; readonly inboxBytes: number }): ScoreboardFile {
   const name = scoreboardName(id)
-  const bytes = scoreboardBytes(options.inboxBytes)
-  refuseForeign(name, bytes)
-  // Inboxes take their memory when a slot is claimed: most are never used.
-  const handle = createSharedMemory({ name: `${name}.${randomBytes(16).toString('hex')}`, bytes, reserved: FIXED_BYTES })
+  const handle = createUnnamed(name, options.inboxBytes)
   try {
     const board = Scoreboard.format(handle, isProcessAlive, options)
     handle.publish(name)
@@ -78,6 +101,14 @@ export function openScoreboard(id: string, { inboxBytes }: { readonly inboxBytes
 /** Removes the scoreboard of an instance whose engine is dead. False when there was none. */
 export function removeScoreboard(id: string): boolean {
   return unlinkSharedMemory(scoreboardName(id))
+}
+
+/** Memory for a scoreboard that has yet to get its name. */
+function createUnnamed(name: string, inboxBytes: number): SharedMemoryHandle {
+  const bytes = scoreboardBytes(inboxBytes)
+  refuseForeign(name, bytes)
+  // Inboxes take their memory when a slot is claimed: most are never used.
+  return createSharedMemory({ name: `${name}.${randomBytes(16).toString('hex')}`, bytes, reserved: FIXED_BYTES })
 }
 
 /** What another user left under the name is not ours to replace, not even for root; what is no scoreboard any more is. */

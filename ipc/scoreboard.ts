@@ -2,13 +2,16 @@ import { NppError } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
 import {
   CLAIM_SHIFT,
+  FIXED_BYTES,
   HeaderWord,
   inboxAt,
   inboxRoom,
   LAYOUT_VERSION,
   MAGIC,
   PID_MASK,
+  rowAt,
   scoreboardBytes,
+  ServiceRow,
   slotAt,
   SlotWord,
 } from './scoreboard-layout.ts'
@@ -201,6 +204,27 @@ export class Scoreboard {
   /** Frees the slot of a process that has ended, once what it had in hand has been seen to. False where it was freed already. */
   free(occupant: Occupant): boolean {
     return releaseSlot(this.#words, occupant.slot, occupant.state)
+  }
+
+  /**
+   * Copies what engines and services have in common into memory of the same length, for services to attach to in place of this: all but the slots
+   * of services, and the inboxes. Figures that a service adds meanwhile stay behind.
+   */
+  copyTo(anew: ScoreboardMemory): void {
+    const occupants = this.occupants().filter(({ kind }) => kind === ProcessKind.Engine)
+    const words = new Int32Array(anew.memory)
+    words.set(this.#words.subarray(0, FIXED_BYTES / Int32Array.BYTES_PER_ELEMENT))
+    for (let slot = 0; slot < Limits.scoreboardSlots; slot++) {
+      if (occupants.some((engine) => engine.slot === slot)) continue
+      const base = slotAt(slot) / Int32Array.BYTES_PER_ELEMENT
+      words[base + SlotWord.State] = (words[base + SlotWord.State] ?? 0) & ~PID_MASK
+    }
+    // Whoever is writing the name of a row writes it on the old one.
+    for (let row = 0; row < Limits.scoreboardServices; row++) {
+      const state = (rowAt(row) + ServiceRow.state) / Int32Array.BYTES_PER_ELEMENT
+      if ((words[state] ?? 0) < 0) words[state] = 0
+    }
+    Atomics.add(words, HeaderWord.Changes, 1)
   }
 
   /** All that is on the scoreboard now, for people and for metrics. */

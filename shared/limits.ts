@@ -95,6 +95,10 @@ export const Limits = {
   attachPollMs: 50,
   /** milliseconds between two looks at whether the engine still lives */
   engineCheckMs: 250,
+  /** milliseconds between two looks of the engine at whether its queues and scoreboard still have their names; a look takes some 30 µs */
+  nameCheckMs: 250,
+  /** milliseconds until the log says again that they cannot be made anew */
+  nameTroubleMs: 10_000,
   /** milliseconds that the kernel may take to clear up after a killed engine */
   engineEndMs: 200,
   /** milliseconds that npp start waits for the first service before it listens without one */

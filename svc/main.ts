@@ -7,11 +7,20 @@ import type { Config } from '../shared/config.ts'
 import { NppError, stackOf } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
 import { openProcessLog, type ProcessLog } from '../shared/log.ts'
+import { ServiceReport } from '../shared/service-report.ts'
 import { importDefault, type SiteFiles } from '../shared/site.ts'
 import { Registry } from './registry.ts'
 import { Worker } from './worker.ts'
 
 const ENGINE_END_POLL_MS = 2
+
+/** Why a process serves no longer, and what it does then. */
+const WHAT_NEXT = {
+  stopped: 'npp_svc ends',
+  gone: 'npp_app is gone; waiting for another',
+  renewed: 'npp_app has made its queues or scoreboard anew; attaching again',
+} as const
+type Outcome = keyof typeof WHAT_NEXT
 
 export interface ServiceProcessOptions {
   readonly site: SiteFiles
@@ -38,8 +47,6 @@ export async function runService(options: ServiceProcessOptions): Promise<number
   while (!stop.signal.aborted) {
     const instance = await attach(instanceId, clock, stop.signal)
     if (instance === undefined) break
-    served = true
-    log.info({ instance: instanceId, services: registry.names }, 'npp_svc attached')
     const slot = instance.scoreboard.board.claim({
       kind: ProcessKind.Service,
       pid: process.pid,
@@ -48,11 +55,20 @@ export async function runService(options: ServiceProcessOptions): Promise<number
       epoch: 0,
       concurrency,
     })
+    // With lock and slot in place the engine sees us; what lost its name before that it may have given up.
+    if (!instance.isWhole()) {
+      slot.release()
+      instance.detach()
+      continue
+    }
+    served = true
+    if (supervised) report(ServiceReport.Attached)
+    log.info({ instance: instanceId, services: registry.names }, 'npp_svc attached')
     const worker = new Worker({ requests: instance.requests, replies: instance.replies, registry, concurrency, slot, payloads, clock, log })
     const outcome = await serve(worker, instance, stop.signal)
     slot.release()
     instance.detach()
-    log.info({ instance: instanceId }, outcome === 'stopped' ? 'npp_svc ends' : 'npp_app is gone; waiting for another')
+    log.info({ instance: instanceId }, WHAT_NEXT[outcome])
   }
   if (stop.signal.aborted) return close(log, 0)
   clearStale(instanceId)
@@ -78,24 +94,40 @@ async function loadRegistry(site: SiteFiles): Promise<Registry> {
   return new Registry(await importDefault(site.services), site.services)
 }
 
-/** Serves until the process is to end or the engine is gone. */
-function serve(worker: Worker, instance: AttachedInstance, signal: AbortSignal): Promise<'stopped' | 'gone'> {
+/**
+ * Serves until the process is to end, the engine is gone, or has made anew what lost its name. What is in hand is finished first, but where the
+ * engine is gone, or nobody waits for it any more.
+ */
+function serve(worker: Worker, instance: AttachedInstance, signal: AbortSignal): Promise<Outcome> {
   return new Promise((resolve) => {
-    const finish = (): void => {
+    let leaving: Outcome | undefined
+    const end = (outcome: Outcome): void => {
       clearInterval(timer)
-      void worker.stop().then(() => resolve('stopped'))
-    }
-    const timer = setInterval(() => {
-      if (instance.isAlive()) return
-      clearInterval(timer)
-      signal.removeEventListener('abort', finish)
+      signal.removeEventListener('abort', stop)
       worker.abandon()
-      resolve('gone')
+      resolve(outcome)
+    }
+    const leave = (outcome: Outcome): void => {
+      const isNew = leaving === undefined
+      leaving = outcome
+      if (isNew) void worker.stop().then(() => end(leaving ?? outcome))
+    }
+    const stop = (): void => leave('stopped')
+    const timer = setInterval(() => {
+      if (!instance.isAlive()) end('gone')
+      else if (leaving !== undefined) {
+        if (worker.isOverdue) end(leaving)
+      } else if (!instance.isWhole() && instance.isRenewed()) leave('renewed')
     }, Limits.engineCheckMs)
     worker.start()
-    if (signal.aborted) finish()
-    else signal.addEventListener('abort', finish, { once: true })
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
   })
+}
+
+/** Tells the supervisor; where it has gone there is nobody to tell. */
+function report(what: string): void {
+  if (process.connected) process.send?.(what, undefined, undefined, () => undefined)
 }
 
 /**
@@ -115,7 +147,10 @@ function clearUpAfterEngine(instanceId: string, told: AbortSignal): void {
 }
 
 function listenToSignals(stop: AbortController, supervised: boolean): void {
-  process.on('SIGTERM', () => stop.abort())
+  process.on('SIGTERM', () => {
+    if (supervised) report(ServiceReport.Told)
+    stop.abort()
+  })
   // A terminal sends SIGINT to the whole group; under npp_app the engine drains first and ends us then.
   process.on('SIGINT', () => {
     if (!supervised) stop.abort()

@@ -75,6 +75,8 @@ export class Worker {
   #cancelTimer: NodeJS.Timeout | undefined
   #isListening = false
   #isScheduled = false
+  /** The latest deadline of all calls that were begun. */
+  #lastDeadline = -Infinity
   #stopping = false
   #abandoned = false
   #stopped: (() => void) | undefined
@@ -112,6 +114,11 @@ export class Worker {
       this.#listen()
       this.#stopWhenIdle()
     })
+  }
+
+  /** Whether nobody waits any more for whatever it has in hand. */
+  get isOverdue(): boolean {
+    return this.#options.clock.monotonic() > this.#lastDeadline
   }
 
   /** Gives up the calls in hand: their engine is gone. */
@@ -180,7 +187,8 @@ export class Worker {
 
   /** Calls are in hand until their replies have left: a kill in between would lose them. */
   #clearSent(): void {
-    if (this.#over.length === 0 || !this.#box.isEmpty) return
+    // Who has given up has given the slot back too.
+    if (this.#over.length === 0 || !this.#box.isEmpty || this.#abandoned) return
     for (const entry of this.#over) this.#options.slot?.clear(entry)
     this.#over.length = 0
   }
@@ -342,6 +350,7 @@ export class Worker {
   #runService(call: RunningCall, service: Registered, input: unknown): void {
     const { slot } = this.#options
     const { engine, epoch, call: place, generation, begunAt, deadline } = call
+    if (deadline > this.#lastDeadline) this.#lastDeadline = deadline
     const entry = slot?.put(engine, epoch, place, generation, 0, begunAt, deadline) ?? -1
     let result: unknown
     let waits = false

@@ -133,6 +133,38 @@ describe('scoreboard: slots', () => {
   })
 })
 
+describe('scoreboard: made anew', () => {
+  test('it has all of the one before but the slots of services, and whoever looks sees that something is new', () => {
+    const { board } = new Bench()
+    board.claim(service(1)).put(1, 2, 3, 4, 5, 6, 7)
+    const engine = board.claim(ENGINE)
+    engine.set(Counter.Requests, 99)
+    const row = board.services.rowOf('sum', 1)
+    const anew = new Bench(new ArrayBuffer(scoreboardBytes(INBOX)))
+    board.copyTo(anew)
+    const copy = new Bench(anew.memory, false).board
+    assert.equal(copy.epoch, board.epoch)
+    assert.notEqual(copy.changes, board.changes)
+    assert.deepEqual(
+      copy.occupants(),
+      board.occupants().filter(({ kind }) => kind === ProcessKind.Engine),
+    )
+    assert.deepEqual(
+      copy.read().processes.map((process) => counterOf(process, Counter.Requests)),
+      [99],
+    )
+    assert.equal(copy.services.rowOf('sum', 1), row)
+    // What a process of the same pid claims is told from what it had.
+    const [before] = board.occupants()
+    const slot = copy.claim(service(1))
+    assert.equal(slot.slot, 0)
+    const [after] = copy.occupants()
+    assert.ok(before && after)
+    assert.notEqual(after.state, before.state)
+    assert.deepEqual(copy.callsInHandOf(after), [])
+  })
+})
+
 describe('scoreboard: processes that have ended', () => {
   test('are told, with what they had in hand and in their inbox, until they are freed', () => {
     const { board, dead } = new Bench()

@@ -25,7 +25,12 @@ class Given {
 }
 
 describe('service presence', () => {
-  it('says no where no service ever was', () => assert.equal(new Given().after(0), false))
+  it('says no where no service ever was, but for the first moment: those of an engine before may be about to attach', () => {
+    const given = new Given()
+    assert.equal(given.after(0), true)
+    assert.equal(given.after(Limits.serviceGraceMs - 1), true)
+    assert.equal(given.after(1), false)
+  })
 
   it('says yes while one is attached', () => {
     const given = new Given()
@@ -36,14 +41,14 @@ describe('service presence', () => {
   it('says yes while one is starting', () => {
     const given = new Given()
     given.starting = true
-    assert.equal(given.after(0), true)
+    assert.equal(given.after(Limits.serviceGraceMs), true)
     given.starting = false
     assert.equal(given.after(0), false)
   })
 
   it('sees at once a service that comes', () => {
     const given = new Given()
-    assert.equal(given.after(0), false)
+    assert.equal(given.after(Limits.serviceGraceMs), false)
     given.attached = true
     assert.equal(given.after(0), true)
   })
@@ -63,8 +68,27 @@ describe('service presence', () => {
     assert.equal(given.after(0), true)
     given.attached = false
     assert.equal(given.after(Limits.presenceCheckMs), true)
-    assert.equal(given.after(Limits.serviceGraceMs - Limits.presenceCheckMs - 1), true)
+    assert.equal(given.after(Limits.serviceGraceMs - 1), true)
     assert.equal(given.after(1), false)
     assert.equal(given.after(1), false)
+  })
+
+  it('lets them wait too where nobody had called for long', () => {
+    const given = new Given()
+    given.attached = true
+    given.presence.look()
+    given.clock.pass(Limits.serviceGraceMs * 100)
+    given.attached = false
+    assert.equal(given.after(0), true)
+    assert.equal(given.after(Limits.serviceGraceMs), false)
+  })
+
+  it('knows from a look when the last one went', () => {
+    const given = new Given()
+    given.attached = true
+    given.presence.look()
+    given.attached = false
+    given.presence.look()
+    assert.equal(given.after(Limits.serviceGraceMs), false)
   })
 })
