@@ -2,6 +2,7 @@ import cluster, { type Worker } from 'node:cluster'
 import type { Clock } from '../shared/clock.ts'
 import { Limits } from '../shared/limits.ts'
 import type { Log } from '../shared/log.ts'
+import { ServiceReport } from '../shared/service-report.ts'
 
 /** How to start one more service process. */
 export interface ServiceCommand {
@@ -20,6 +21,10 @@ export interface SupervisorOptions {
 /** One of the processes that shall run. */
 interface Post {
   worker: Worker | undefined
+  /** It has attached. */
+  isAttached: boolean
+  /** Somebody told it to end. */
+  isTold: boolean
   startedAt: number
   backoffMs: number
   /** Deaths in a row of processes that had not proved themselves. */
@@ -30,7 +35,13 @@ interface Post {
 /** Deaths in a row after which nobody counts on the post any more; it is still tried, ever more rarely. */
 const HOPELESS = 3
 
-/** Keeps the service processes of npp start running: node:cluster forks them, a dead one is started again, later each time it dies young. */
+/** Signals that others send. Those of faults (SIGSEGV, SIGABRT and the like) a process brings on itself. */
+const SENT_SIGNALS: ReadonlySet<string> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'])
+
+/**
+ * Keeps the service processes of npp start running: node:cluster forks them, a dead one is started again, later each time it dies young. One that
+ * served and was ended from outside, by a person or for want of memory, has done nothing wrong: its successor is started at once.
+ */
 export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #posts: Post[]
@@ -40,6 +51,8 @@ export class Supervisor {
     this.#options = options
     this.#posts = Array.from({ length: options.processes }, () => ({
       worker: undefined,
+      isAttached: false,
+      isTold: false,
       startedAt: 0,
       backoffMs: Limits.restartBackoffMs,
       failures: 0,
@@ -77,7 +90,13 @@ export class Supervisor {
   #fork(post: Post): void {
     const worker = cluster.fork()
     post.worker = worker
+    post.isAttached = false
+    post.isTold = false
     post.startedAt = this.#options.clock.monotonic()
+    worker.on('message', (message: unknown) => {
+      if (message === ServiceReport.Attached) post.isAttached = true
+      else if (message === ServiceReport.Told) post.isTold = true
+    })
     worker.on('error', (error) => this.#options.log.error({ error: error.message }, 'npp_svc could not be started or told'))
     worker.on('exit', (code, signal) => this.#died(post, worker, code, signal))
   }
@@ -90,13 +109,17 @@ export class Supervisor {
       post.backoffMs = Limits.restartBackoffMs
       post.failures = 0
     }
+    const isFaultless = post.isAttached && (post.isTold || SENT_SIGNALS.has(signal))
+    const fields = { pid: worker.process.pid, code, signal, livedMs: Math.round(lived) }
+    if (isFaultless) {
+      this.#options.log.warn(fields, 'npp_svc was ended from outside; starting again at once')
+      this.#fork(post)
+      return
+    }
     const delay = post.backoffMs
     post.backoffMs = Math.min(delay * 2, Limits.restartBackoffMaxMs)
     post.failures++
-    this.#options.log.warn(
-      { pid: worker.process.pid, code, signal, livedMs: Math.round(lived) },
-      `npp_svc died; starting again in ${delay} ms`,
-    )
+    this.#options.log.warn(fields, `npp_svc died; starting again in ${delay} ms`)
     post.timer = setTimeout(() => this.#fork(post), delay)
   }
 

@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { runApp } from '../app/main.ts'
 import { loadConfig, type Config } from '../shared/config.ts'
 import { NppError, stackOf } from '../shared/errors.ts'
 import { defaultInstanceId, findSite, type SiteFiles } from '../shared/site.ts'
-import { runService } from '../svc/main.ts'
 import cluster from 'node:cluster'
 import { parseCommandLine, type CommandLine } from './command-line.ts'
 import { doctor } from './doctor.ts'
@@ -20,6 +18,11 @@ const USAGE = `npp — a web engine for Linux in TypeScript
 `
 
 const SOFTWARE_FAULT = 70
+
+/*
+ * Each command loads its own modules only: those of the engine would be a third of what a service process does before it serves, and it is
+ * waited for when it takes the place of one that was killed.
+ */
 
 /** Runs a command of npp and resolves with the exit code. `self` is the file that was started, for processes to be forked. */
 export async function run(args: readonly string[], self: string): Promise<number> {
@@ -51,10 +54,12 @@ async function start(line: CommandLine, self: string): Promise<number> {
   const flags = line.flags.map(([name, value]) => `${name}=${value}`)
   const configFile = line.configFile === undefined ? [] : [`--config=${line.configFile}`]
   const serviceCommand = { exec: self, args: ['svc', site.folder, ...configFile, ...flags, `--async-id=${instanceId}`] }
+  const { runApp } = await import('../app/main.ts')
   return ended(await runApp({ site, config, instanceId, serviceCommand }))
 }
 
 async function service(line: CommandLine): Promise<number> {
+  const { runService } = await import('../svc/main.ts')
   return ended(await runService({ ...prepare(line), supervised: cluster.isWorker }))
 }
 

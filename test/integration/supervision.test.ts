@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { describe, test, type TestContext } from 'node:test'
+import { callsInHand } from '../support/attached-services.ts'
 import { eventually } from '../support/eventually.ts'
 import { NppProcess, SITES, environment, freshInstanceId, isAlive, queuesOf, startInstance, type Instance } from '../support/instance.ts'
 import { Limits } from '../../shared/limits.ts'
@@ -22,6 +24,22 @@ async function pidOf(url: string): Promise<number> {
 async function attached(instance: Instance, count: number): Promise<number[]> {
   await eventually(`${count} services attached`, () => instance.servicePids.filter((pid) => isAlive(pid)).length === count)
   return instance.servicePids.filter((pid) => isAlive(pid))
+}
+
+/** The delays after which services that died were to be started again. */
+function delaysOf(instance: Instance): number[] {
+  return instance.log.flatMap((line) => /starting again in (\d+) ms/.exec(String(line['msg']))?.[1] ?? []).map(Number)
+}
+
+/** How often a service was started again at once. */
+function restartsAtOnce(instance: Instance): number {
+  return instance.log.filter((line) => /starting again at once/.test(String(line['msg']))).length
+}
+
+/** Pids of the processes that live and were started by this one. */
+function childrenOf(pid: number): number[] {
+  const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+  return pids.filter((child) => isAlive(child))
 }
 
 describe('services under npp start', () => {
@@ -47,16 +65,53 @@ describe('services under npp start', () => {
     await instance.stop()
   })
 
-  test('one that keeps dying is started again ever more rarely, and the engine serves on', async (context) => {
+  test('one that keeps dying by itself is started again ever more rarely, and the engine serves on', async (context) => {
     const instance = await start(context)
-    for (let round = 0; round < 3; round++) {
-      const [pid = 0] = await attached(instance, 1)
-      process.kill(pid, 'SIGKILL')
-      await eventually('the death is noticed', () => instance.log.filter((line) => line['signal'] === 'SIGKILL').length === round + 1)
+    for (const [round, how] of ['exit', 'fault', 'exit'].entries()) {
+      await attached(instance, 1)
+      assert.equal((await fetch(`${instance.url}/dies/${how}`)).status, 502)
+      await eventually('the death is noticed', () => delaysOf(instance).length === round + 1)
     }
-    const delays = instance.log.flatMap((line) => /starting again in (\d+) ms/.exec(String(line['msg']))?.[1] ?? [])
-    assert.deepEqual(delays.map(Number), [Limits.restartBackoffMs, Limits.restartBackoffMs * 2, Limits.restartBackoffMs * 4])
+    assert.deepEqual(delaysOf(instance), [Limits.restartBackoffMs, Limits.restartBackoffMs * 2, Limits.restartBackoffMs * 4])
+    assert.deepEqual(
+      instance.log.flatMap((line) => (/starting again in/.test(String(line['msg'])) ? [line['signal'] ?? line['code']] : [])),
+      [1, 'SIGSEGV', 1],
+    )
     assert.equal((await fetch(`${instance.url}/hello`)).status, 200)
+    await instance.stop()
+  })
+
+  test('one that is killed from outside is started again at once, ten times in a row too', async (context) => {
+    const instance = await start(context)
+    const seen = new Set<number>()
+    for (let round = 1; round <= 10; round++) {
+      const pid = await pidOf(instance.url)
+      assert.equal(seen.has(pid), false)
+      seen.add(pid)
+      process.kill(pid, round % 2 === 0 ? 'SIGTERM' : 'SIGKILL')
+      await eventually('the end is noticed', () => restartsAtOnce(instance) === round)
+    }
+    assert.deepEqual(delaysOf(instance), [])
+    // All that has not counted: the first that ends by itself comes back as soon as any.
+    assert.equal((await fetch(`${instance.url}/dies/exit`)).status, 502)
+    await eventually('the death is noticed', () => delaysOf(instance).length === 1)
+    assert.deepEqual(delaysOf(instance), [Limits.restartBackoffMs])
+    assert.equal((await fetch(`${instance.url}/identity/x`)).status, 200)
+    await instance.stop()
+  })
+
+  test('one that is killed before it has attached counts as dying by itself', async (context) => {
+    const instance = await start(context)
+    process.kill(await pidOf(instance.url), 'SIGKILL')
+    for (let round = 1; round <= 2; round++) {
+      let starting: number | undefined
+      // A start takes some hundred milliseconds until it attaches.
+      await eventually('the next is starting', () => (starting = childrenOf(instance.pid)[0]) !== undefined)
+      process.kill(starting ?? 0, 'SIGKILL')
+      await eventually('its death is noticed', () => delaysOf(instance).length === round)
+    }
+    assert.deepEqual(delaysOf(instance), [Limits.restartBackoffMs, Limits.restartBackoffMs * 2])
+    assert.equal((await fetch(`${instance.url}/identity/x`)).status, 200)
     await instance.stop()
   })
 })
@@ -157,7 +212,8 @@ describe('npp svc by hand', () => {
     await eventually('a service answers', async () => (await fetch(`${instance.url}/identity/x`)).status === 200)
     assert.equal(await pidOf(instance.url), service.pid)
     const inHand = fetch(`${instance.url}/slow/inHand?ms=300`)
-    await eventually('the call is under way', async () => (await fetch(`${instance.url}/hello`)).status === 200)
+    // That the engine answers others does not say that the service has the call already: one that has not taken it never will.
+    await eventually('the call is in hand', () => callsInHand(instance.id) === 1)
     service.child.kill('SIGTERM')
     assert.match(await (await inHand).text(), /"token":"inHand"/)
     assert.equal((await service.exited).code, 0)

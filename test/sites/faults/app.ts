@@ -65,6 +65,7 @@ export default defineApp<typeof services>({
     route.get('/work/:token', async (req, res) => {
       res.json(await req.callAsync('work', { token: req.params.token, ms: Number(req.query.get('ms')) }))
     })
+    route.get('/dies/:how', async (req, res) => res.json(await req.callAsync('dies', req.params.how)))
     route.get('/brief/:token', async (req, res) => res.json(await req.callAsync('brief', { token: req.params.token })))
     route.get('/note/:text', async (req, res) => {
       await req.callAsync.noReply('note', req.params.text)

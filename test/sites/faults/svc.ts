@@ -38,6 +38,11 @@ export default defineServices({
     while (performance.now() < end) continue
     return { token, pid: process.pid }
   },
+  // Ends its process, by itself.
+  dies: (how: string) => {
+    if (how === 'exit') process.exit(1)
+    process.kill(process.pid, 'SIGSEGV')
+  },
   note: (text: string) => {
     notes.push(text)
   },
