@@ -68,16 +68,16 @@ export class Dispatch {
   }
 
   #handle(exchange: Exchange, req: HttpRequest, res: HttpResponse, target: HandlerTarget): boolean {
-    let result: unknown
     try {
-      result = target.handle(req, res)
+      const result: unknown = target.handle(req, res)
+      // Inside, as what it returns may be an object whose getter of `then` throws.
+      if (isThenable(result)) {
+        this.#await(result, exchange, req, res)
+        return true
+      }
     } catch (error) {
       this.#result.failed(req, res, error)
       return false
-    }
-    if (isThenable(result)) {
-      this.#await(result, exchange, req, res)
-      return true
     }
     if (exchange.isWritten && !exchange.answered) this.#finish(req, res)
     // Otherwise it has answered, or will from a callback, or its deadline answers.

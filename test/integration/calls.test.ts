@@ -128,6 +128,7 @@ describe('faults of handlers', () => {
   test('one that throws or rejects: 500 with a request id, the stack in the log only', async () => {
     for (const [path, secret] of [
       ['/throws', 'Error: secret of the handler'],
+      ['/throws-then', 'Error: secret of the getter'],
       ['/rejects', 'Error: late secret of the handler'],
     ] as const) {
       const { status, body, headers } = await get(path)

@@ -29,6 +29,14 @@ export default defineApp<typeof services>({
     route.get('/throws', () => {
       throw new Error('secret of the handler')
     })
+    // An object that is made a promise only where it is looked at.
+    route.get('/throws-then', () =>
+      Object.defineProperty(Promise.resolve(), 'then', {
+        get: () => {
+          throw new Error('secret of the getter')
+        },
+      }),
+    )
     route.get('/rejects', async () => {
       await Promise.resolve()
       throw new Error('late secret of the handler')
