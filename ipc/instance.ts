@@ -46,14 +46,15 @@ export class OwnedInstance {
     return this.requests.isUsed()
   }
 
-  /** Removes queues and scoreboard and closes them. Names that lead to others by now are another engine's and stay. Ending twice does nothing. */
+  /** Removes queues, scoreboard and large payloads, and closes them. Names that lead to others by now are another engine's and stay. Ending twice does nothing. */
   end(): void {
     if (this.#ended) return
     this.#ended = true
-    // Of calls that nobody will take any more.
-    if (this.requests.isCurrent()) sweepSpills(this.id, 0)
+    const isOurs = this.requests.isCurrent()
     this.scoreboard.end()
     this.replies.end()
+    // Of calls that nobody will run any more; while the lock is ours, as the next engine's are none of our business.
+    if (isOurs) sweepSpills(this.id, 0)
     this.requests.end()
   }
 }

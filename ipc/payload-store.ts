@@ -1,7 +1,8 @@
 import { NppError, messageOf } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
+import type { BatchReader } from './batch-reader.ts'
 import { ownBody, type Decoded } from './body.ts'
-import { BodyForm, DecodeError, REFERENCE_BYTES } from './frame.ts'
+import { BodyForm, DecodeError, REFERENCE_BYTES, SPILLED } from './frame.ts'
 import { discardSpill, readSpill, sweepSpillsOf, writeSpill } from './spill.ts'
 
 /** Where payloads lie that do not fit into a message, from when they are put there to when they are taken, once. */
@@ -23,6 +24,16 @@ export interface PayloadStore {
 
   /** Removes what the process has put there and nobody has taken. */
   discardAllOf(pid: number): void
+}
+
+/** Removes the payload of the frame that the reader has come to, where it is spilled: nobody takes it. */
+export function discardPayload(reader: BatchReader, store: PayloadStore | undefined): void {
+  if (reader.large === SPILLED) store?.discard(reader.bytes, reader.bodyStart)
+}
+
+/** As discardPayload, of all frames that the reader has not come to. */
+export function discardPayloads(reader: BatchReader, store: PayloadStore | undefined): void {
+  while (reader.next()) discardPayload(reader, store)
 }
 
 const KEY_START = 4

@@ -2,10 +2,10 @@ import { BatchReader } from '../ipc/batch-reader.ts'
 import { BatchWriter } from '../ipc/batch-writer.ts'
 import type { CancelBoard } from '../ipc/cancel-board.ts'
 import type { Decoded } from '../ipc/body.ts'
-import { DecodeError, FrameKind, SPILLED, disownFrame } from '../ipc/frame.ts'
+import { DecodeError, FrameKind, disownFrame } from '../ipc/frame.ts'
 import type { MessageQueue } from '../ipc/message-queue.ts'
 import { NameCache } from '../ipc/name-cache.ts'
-import type { PayloadStore } from '../ipc/payload-store.ts'
+import { discardPayload, type PayloadStore } from '../ipc/payload-store.ts'
 import type { Clock } from '../shared/clock.ts'
 import { NppError, errnoOf, messageOf, stackOf } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
@@ -281,7 +281,7 @@ export class Worker {
     }
     const name = reader.name()
     if (this.#isGivenUp(name)) {
-      this.#discardInput()
+      discardPayload(reader, this.#options.payloads)
       return
     }
     const call = new RunningCall(name, reader, clock, this.#now)
@@ -290,7 +290,7 @@ export class Worker {
     if (service?.kind !== wanted) {
       const reason = this.#whyNot(name, service, wanted)
       log.error({ service: name }, reason)
-      this.#discardInput()
+      discardPayload(reader, this.#options.payloads)
       this.#box.failure(call, 'NPP_NO_SUCH_SERVICE', reason, 0)
       return
     }
@@ -313,7 +313,7 @@ export class Worker {
     if (reader.payloadBytes > payloads.mostBytes) {
       const reason = `the input of ${name} has ${reader.payloadBytes} bytes; maxCallBytes allows ${payloads.mostBytes}`
       log.warn({ service: name }, reason)
-      this.#discardInput()
+      discardPayload(reader, this.#options.payloads)
       this.#box.failure(call, 'NPP_CALL_TOO_LARGE', reason, 0)
       return undefined
     }
@@ -321,12 +321,6 @@ export class Worker {
     // No failure is sent: the engine has given the call up, or this is a copy of a message, and who took the first replies to it.
     if (input === undefined) log.warn({ service: name, sender: reader.sender }, 'the large input of a call is gone; not run')
     return input
-  }
-
-  /** Removes the spilled input of the call that the reader has come to, which is not run. */
-  #discardInput(): void {
-    const reader = this.#reader
-    if (reader.large === SPILLED) this.#options.payloads?.discard(reader.bytes, reader.bodyStart)
   }
 
   /** Whether nobody waits for the call that the reader has come to: its engine has told its caller so. */

@@ -5,7 +5,7 @@ import type { CancelBoard } from '../../ipc/cancel-board.ts'
 import { BATCH_HEADER_BYTES, DecodeError, EncodeError, FrameKind, SPILLED, callBytes } from '../../ipc/frame.ts'
 import type { MessageQueue } from '../../ipc/message-queue.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
-import type { PayloadStore } from '../../ipc/payload-store.ts'
+import { discardPayload, discardPayloads, type PayloadStore } from '../../ipc/payload-store.ts'
 import type { Clock } from '../../shared/clock.ts'
 import { NppError } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
@@ -358,12 +358,12 @@ export class Caller {
       return
     }
     // What lies in the queue is taken out, so that a service that comes later does not run what has been answered with a failure.
-    const { requests } = this.#options
+    const { requests, payloads } = this.#options
     const unclaimed = this.#unclaimed
     for (let left = requests.maxMessages; left > 0; left--) {
       const length = requests.shift(unclaimed.bytes)
       if (length === -1) break
-      if (unclaimed.read(length) === undefined) this.#discardRest(unclaimed)
+      if (unclaimed.read(length) === undefined) discardPayloads(unclaimed, payloads)
     }
     this.#backlog.clear()
     requests.cancelDrain()
@@ -391,8 +391,8 @@ export class Caller {
       else if (isOurs) this.#deliver(reader)
       else {
         this.#drop({ sender: reader.sender }, 'a reply is for another engine process')
-        this.#discard(reader)
-        this.#discardRest(reader)
+        discardPayload(reader, this.#options.payloads)
+        discardPayloads(reader, this.#options.payloads)
         return
       }
     }
@@ -446,7 +446,7 @@ export class Caller {
     const call = this.#pending.find(reader.call, reader.generation)
     if (call === undefined) {
       if (isLast) this.#isLate(reader)
-      this.#discard(reader)
+      discardPayload(reader, this.#options.payloads)
       return
     }
     const outcome = receiveLarge(call, reader, this.#options.payloads)
@@ -462,17 +462,8 @@ export class Caller {
       return
     }
     this.#drop({ sender, service: name, reason: outcome.message }, 'a reply is too large')
-    this.#discard(reader)
+    discardPayload(reader, this.#options.payloads)
     this.#end(call).failed(outcome)
-  }
-
-  /** Removes the payload of the frame that the reader has come to, which nobody takes. */
-  #discard(reader: BatchReader): void {
-    if (reader.large === SPILLED) this.#options.payloads?.discard(reader.bytes, reader.bodyStart)
-  }
-
-  #discardRest(reader: BatchReader): void {
-    while (reader.next()) this.#discard(reader)
   }
 
   #drop(fields: object, message: string): void {

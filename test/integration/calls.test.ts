@@ -8,7 +8,7 @@ const FAULTS = `${SITES}faults`
 let instance: Instance
 
 before(async () => {
-  instance = await startInstance(FAULTS, { NPP_ASYNC_SVC_PROCESSES: '2', NPP_HANDLER_TIMEOUT: '3' })
+  instance = await startInstance(FAULTS, { NPP_ASYNC_SVC_PROCESSES: '2', NPP_HANDLER_TIMEOUT: '3', NPP_MAX_CALL_BYTES: '99999' })
 })
 
 after(async () => {
@@ -106,10 +106,10 @@ describe('faults of services', () => {
     await eventually('both are logged', () => errors('callback is a function').length > 0 && errors('token is a function').length > 0)
   })
 
-  test('what does not fit into a message: 413 for the input, 500 for the result, which the service logs', async () => {
+  test('what is larger than maxCallBytes: 413 for the input, 500 for the result, which the service logs', async () => {
     assert.equal((await fetch(`${instance.url}/bytes`, { method: 'POST', body: 'x'.repeat(100_000) })).status, 413)
     assert.equal((await get('/large?bytes=100000')).status, 500)
-    await eventually('it is logged', () => errors('the result of large takes').length > 0)
+    await eventually('it is logged', () => errors('the result of large has').length > 0)
   })
 
   test('a page that writes nothing, or answers twice: 500, never an empty or mixed 200', async () => {
