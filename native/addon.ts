@@ -51,6 +51,7 @@ export interface AddonSharedMemory {
 export interface AddonProcessWatch {
   onEnd: (status: number) => void
   wait(hold: boolean): void
+  kill(): boolean
   close(): void
 }
 

@@ -1,6 +1,7 @@
 #include "pidfd.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,6 +15,10 @@
 /* pidfd_open(2) came with Linux 5.3, and with the C library later. The number is the same everywhere but on Alpha. */
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
+#endif
+/* pidfd_send_signal(2) came with Linux 5.1, before pidfd_open. */
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
 #endif
 /* proc_pid_sys_kernel(5): pid_max is 2^22 at the most. */
 #define PID_MAX 4194304
@@ -185,6 +190,22 @@ static napi_value close_method(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/*
+ * kill(): SIGKILL to the process that the descriptor was opened for, and to no other that may have its pid by now. False when it has ended, or the
+ * watch is closed; throws what the system says else, as EPERM.
+ */
+static napi_value kill_method(napi_env env, napi_callback_info info) {
+  napi_value self;
+  void *wrapped = NULL;
+  if (napi_get_cb_info(env, info, NULL, NULL, &self, NULL) != napi_ok || napi_unwrap(env, self, &wrapped) != napi_ok) return npp_fail(env);
+  const struct watch *watch = wrapped;
+  if (watch->descriptor < 0) return npp_boolean_value(env, false);
+  if (syscall(SYS_pidfd_send_signal, watch->descriptor, SIGKILL, NULL, 0u) == 0) return npp_boolean_value(env, true);
+  if (errno == ESRCH) return npp_boolean_value(env, false);
+  npp_throw_errno(env, errno, "pidfd_send_signal");
+  return NULL;
+}
+
 /* ---- opening ---- */
 
 /* new ProcessWatch(pid): throws ESRCH where there is no such process. */
@@ -230,7 +251,7 @@ napi_status npp_pidfd_register(napi_env env, napi_value exports) {
   struct watch_env *owner = calloc(1, sizeof *owner);
   if (owner == NULL) return napi_generic_failure;
   owner->env = env;
-  const napi_property_descriptor methods[] = {METHOD("wait", wait_method), METHOD("close", close_method)};
+  const napi_property_descriptor methods[] = {METHOD("wait", wait_method), METHOD("kill", kill_method), METHOD("close", close_method)};
   napi_status status =
       napi_define_class(env, "ProcessWatch", NAPI_AUTO_LENGTH, construct, owner, sizeof methods / sizeof methods[0], methods, &class_value);
   if (status == napi_ok) status = napi_set_named_property(env, exports, "ProcessWatch", class_value);

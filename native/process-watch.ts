@@ -49,6 +49,11 @@ export function isProcessAlive(pid: number, start?: number): boolean {
 
 /** Waits for a process to end. */
 export interface ProcessWatch {
+  /**
+   * SIGKILL to that process, and to no later one of its pid. False where it has ended, the watch is closed, or this user may not: its end is told
+   * as any other.
+   */
+  kill(): boolean
   /** The listener hears nothing from now on. Closing twice does nothing. */
   close(): void
 }
@@ -63,16 +68,29 @@ export interface ProcessWatchOptions {
 
 /** By looking at /proc again and again. Where the kernel knows no pidfd, or this process has no descriptor left. */
 export function pollProcess({ pid, start, hold = false }: ProcessWatchOptions, onEnd: () => void): ProcessWatch {
+  let closed = false
   const timer = setInterval(() => {
     if (isProcessAlive(pid, start)) return
+    closed = true
     clearInterval(timer)
     onEnd()
   }, Limits.processPollMs)
   if (!hold) timer.unref()
   return {
+    kill: () => !closed && killProcess(pid, start),
     close: () => {
+      closed = true
       clearInterval(timer)
     },
+  }
+}
+
+/** By the pid, right after a look at whose it is: between the two the process may end, but its pid is not given to another so soon. */
+function killProcess(pid: number, start: number): boolean {
+  try {
+    return startOfProcess(pid) === start && process.kill(pid, 'SIGKILL')
+  } catch {
+    return false // ESRCH, EPERM, or /proc cannot be read.
   }
 }
 
@@ -81,6 +99,7 @@ function tellSoon(hold: boolean, onEnd: () => void): ProcessWatch {
   const soon = setImmediate(onEnd)
   if (!hold) soon.unref()
   return {
+    kill: () => false,
     close: () => {
       clearImmediate(soon)
     },
@@ -114,10 +133,19 @@ export function watchProcess(options: ProcessWatchOptions, onEnd: () => void): P
     return pollProcess(options, onEnd) // epoll_ctl: the user has no watch left, or the machine no memory.
   }
   return {
+    kill: () => fallback?.kill() ?? killNative(native, options),
     close: () => {
       native.close()
       fallback?.close()
     },
+  }
+}
+
+function killNative(native: AddonProcessWatch, { pid, start }: ProcessWatchOptions): boolean {
+  try {
+    return native.kill()
+  } catch {
+    return killProcess(pid, start) // A sandbox may know no pidfd_send_signal.
   }
 }
 

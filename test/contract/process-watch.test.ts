@@ -118,6 +118,45 @@ for (const [how, watch] of [
       await eventually('nothing is left open', () => descriptors() <= before)
     })
 
+    test('is brought about by kill, of that process and of no other that has its pid', async (context) => {
+      const { child, pid, start } = await sleeper(context)
+      const stranger = watch({ pid, start: start + 1 }, () => undefined)
+      let told = 0
+      const watching = watch({ pid, start }, () => told++)
+      const closed = watch({ pid, start }, () => undefined)
+      closed.close()
+      assert.deepEqual([stranger.kill(), closed.kill()], [false, false])
+      await sleep(100)
+      assert.equal(isProcessAlive(pid, start), true)
+      assert.equal(watching.kill(), true)
+      const [, signal]: unknown[] = await once(child, 'exit')
+      assert.equal(signal, 'SIGKILL')
+      await eventually('it is told', () => told === 1)
+      assert.equal(watching.kill(), false)
+      stranger.close()
+    })
+
+    test('that is stopped is brought about by kill too', async (context) => {
+      const { child, pid, start } = await sleeper(context)
+      let told = 0
+      const watching = watch({ pid, start }, () => told++)
+      child.kill('SIGSTOP')
+      assert.equal(watching.kill(), true)
+      await eventually('it is told', () => told === 1)
+    })
+
+    test('of another user is not brought about', (context) => {
+      if (process.getuid?.() === 0) {
+        context.diagnostic('root may end any process')
+        return
+      }
+      const start = startOfProcess(1)
+      assert.ok(start !== undefined)
+      const watching = watch({ pid: 1, start }, () => undefined)
+      assert.equal(watching.kill(), false)
+      watching.close()
+    })
+
     test('is not told after close', async (context) => {
       const { child, pid, start } = await sleeper(context)
       let told = 0

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ServiceWatch } from '../../app/call/service-watch.ts'
 import { BatchReader } from '../../ipc/batch-reader.ts'
-import { BatchWriter } from '../../ipc/batch-writer.ts'
-import { BodyForm, FrameKind, disownFrame, messageLengthOf } from '../../ipc/frame.ts'
+import { disownFrame, messageLengthOf } from '../../ipc/frame.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
-import { ProcessKind, Scoreboard, scoreboardBytes, type ClaimedSlot } from '../../ipc/scoreboard.ts'
+import { ProcessKind, type ClaimedSlot } from '../../ipc/scoreboard.ts'
+import { claimFor, memoryBoard, putMessage } from '../support/memory-board.ts'
 import { RecordedLog } from '../support/recorded-log.ts'
 
 const INBOX = 512
@@ -15,10 +15,7 @@ const DEADLINE = 1e6
 
 /** A scoreboard in plain memory with a watch over it; the test says which process ends. */
 class Given {
-  readonly board = Scoreboard.format({ memory: new ArrayBuffer(scoreboardBytes(INBOX)), reserve: () => undefined }, () => true, {
-    epoch: EPOCH,
-    inboxBytes: INBOX,
-  })
+  readonly board = memoryBoard(INBOX, EPOCH)
   readonly told: string[] = []
   readonly ends = new Map<number, () => void>()
   readonly watch: ServiceWatch
@@ -31,7 +28,10 @@ class Given {
       watch: ({ pid, start }, onEnd) => {
         this.told.push(`watch ${pid} of ${start}`)
         this.ends.set(pid, onEnd)
-        return { close: () => void this.told.push(`close ${pid}`) }
+        return {
+          kill: () => this.told.push(`kill ${pid}`) > 0,
+          close: () => void this.told.push(`close ${pid}`),
+        }
       },
       log: new RecordedLog(),
     })
@@ -43,7 +43,7 @@ class Given {
   }
 
   claim(pid: number, kind: ProcessKind = ProcessKind.Service): ClaimedSlot {
-    return this.board.claim({ kind, pid, start: pid * 10, engine: 0, epoch: 0, concurrency: 4 })
+    return claimFor(this.board, pid, kind)
   }
 
   end(pid: number): void {
@@ -55,15 +55,9 @@ class Given {
   }
 }
 
-/** Puts a message of these calls into an inbox, as the kernel does. */
 function take(inbox: Buffer, calls: readonly (readonly [number, number])[], engine = ENGINE, epoch = EPOCH): void {
-  const writer = new BatchWriter(INBOX, process.pid)
-  writer.begin(engine, epoch)
-  for (const [call, generation] of calls) {
-    const frame = { kind: FrameKind.Call, call, generation, priority: 0, deadline: DEADLINE, calledAt: 1, wantsReply: true }
-    assert.ok(writer.call({ ...frame, form: BodyForm.Bytes, body: Buffer.from('body') }, Buffer.from('name')))
-  }
-  inbox.set(writer.bytes.subarray(0, writer.length))
+  const taken = calls.map(([call, generation]) => ({ call, generation, deadline: DEADLINE }))
+  putMessage(inbox, taken, engine, epoch)
 }
 
 describe('the watch over services', () => {
