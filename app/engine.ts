@@ -48,6 +48,9 @@ const NO_PATH = 'the target is neither a path nor a URL, or its escapes are not 
  */
 export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, RequestTaker, AnswerDesk {
   readonly trustedPeers: TrustedPeers | undefined
+  /** Requests that were handled and connections that were accepted, since the start. */
+  requests = 0
+  accepted = 0
   readonly #config: Config
   readonly callAsync: CallAsync
   readonly #caller: Caller
@@ -97,6 +100,11 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
     this.#outbox = new Outbox(this.#clock, new SecurityFields(options.config), this.#connections, this.writeTimeoutMs)
     this.#reader = new RequestReader(options.config, this.#connections, this.#outbox, this)
     this.#long = new LongAnswers(this, this.#outbox, this.#errors, options.log)
+  }
+
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#connections.open
   }
 
   /** Names the transport, which was made with this engine as its events. */
@@ -149,6 +157,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
   }
 
   opened(slot: number): void {
+    this.accepted++
     this.#connections.add(slot)
     this.#connections.setDeadline(slot, this.#config.keepAliveTimeout * 1000)
   }
@@ -273,6 +282,7 @@ export class Engine implements TransportEvents, DeadlineOwner, ExchangeContext, 
     exchange.begin(conn.slot, this.#connections.generationOf(conn.slot), parser, bytes, base, target, isVolatile)
     this.#clock.look()
     exchange.startedAt = this.#clock.now
+    this.requests++
     conn.exchange = exchange
     conn.phase = Phase.Handling
     return exchange

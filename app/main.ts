@@ -1,7 +1,8 @@
 import { readdirSync } from 'node:fs'
 import { ownInstance, type OwnedInstance } from '../ipc/instance.ts'
 import { PayloadFiles } from '../ipc/payload-store.ts'
-import { watchProcess } from '../native/index.ts'
+import { ProcessKind, ProcessPhase, ServiceFigures, type ClaimedSlot } from '../ipc/scoreboard.ts'
+import { startOfProcess, watchProcess } from '../native/index.ts'
 import { createSystemClock, type Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config.ts'
 import { NppError, messageOf, stackOf } from '../shared/errors.ts'
@@ -10,10 +11,12 @@ import { openProcessLog, type ProcessLog } from '../shared/log.ts'
 import { importDefault, type SiteFiles } from '../shared/site.ts'
 import { TimerWheel } from '../shared/timer-wheel.ts'
 import type { App, AppContext } from './api.ts'
+import { CallFigures } from './call/call-figures.ts'
 import { Caller } from './call/caller.ts'
 import { ServiceWatch } from './call/service-watch.ts'
 import { SpillSweep } from './call/spill-sweep.ts'
 import { Engine } from './engine.ts'
+import { EngineFigures, type EngineFiguresOptions } from './engine-figures.ts'
 import { refusalWith } from './http/refusal.ts'
 import { SecurityFields } from './http/security-fields.ts'
 import { inheritedDescriptors, listenOnAll, listenOnPort, urlOf } from './listen-address.ts'
@@ -87,6 +90,9 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
 
   const instance = await ownInstance(instanceId)
   closers.add(() => instance.end())
+  const { board } = instance.scoreboard
+  const slot = board.claim({ ...ENGINE, pid: process.pid, start: startOfProcess(process.pid) ?? 0, epoch: instance.epoch })
+  closers.add(() => slot.release())
   const wheel = new TimerWheel(clock)
   closers.add(() => wheel.stop())
   const supervisor = supervise(options, clock, log, closers)
@@ -97,12 +103,19 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
     () => instance.hasService(),
     () => supervisor?.isStarting() ?? false,
   )
-  const services = new ServiceWatch({ board: instance.scoreboard.board, engine: 0, epoch: instance.epoch, watch: watchProcess, log })
+  const services = new ServiceWatch({
+    board,
+    engine: ENGINE.engine,
+    epoch: instance.epoch,
+    watch: watchProcess,
+    log,
+  })
   closers.add(() => services.close())
+  const calls = new CallFigures(new ServiceFigures(board.services, process.pid), ENGINE.engine)
   const caller = new Caller({
     requests: instance.requests,
     replies: instance.replies,
-    engine: 0,
+    engine: ENGINE.engine,
     epoch: instance.epoch,
     defaultTimeoutMs: config.ASYNCDefTimeout * 1000,
     maxBacklog: config.maxBacklog,
@@ -112,6 +125,8 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
     hasService: () => presence.isThere(),
     services,
     payloads: new PayloadFiles(instanceId, config.maxCallBytes),
+    cancels: board.cancels.of(ENGINE.engine),
+    figures: calls,
     clock,
     wheel,
     log,
@@ -136,9 +151,11 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
   const { transport, secure } = openTransports(engine, config, secrets, log)
   engine.attach(transport)
   closers.add(() => transport.close())
+  showFigures({ slot, http: engine, transport, caller, calls }, closers)
   const addresses = await listenOnAll(transport, config, inheritedDescriptors(process.env, process.pid))
   const secureAddresses = secure === undefined ? [] : await listenOnPort(secure, config.httpAddress, config.httpsPort ?? 0)
   closers.add(() => engine.drain())
+  enterPhases(slot, closers)
   events.start()
   closers.add(() => events.stop())
   for (const address of addresses) announce(urlOf(address), instanceId, log)
@@ -147,6 +164,25 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
   if (warning !== '') log.warn({}, warning)
   // pm2 with wait_ready counts the process as online from here on.
   process.send?.('ready')
+}
+
+/** The one engine process of an instance: there is no other yet. */
+const ENGINE = { kind: ProcessKind.Engine, engine: 0, concurrency: 0 } as const
+
+function showFigures(options: EngineFiguresOptions, closers: Closers): void {
+  const figures = new EngineFigures(options)
+  const timer = setInterval(() => figures.flush(), Limits.figuresFlushMs)
+  timer.unref()
+  closers.add(() => {
+    clearInterval(timer)
+    figures.flush()
+  })
+}
+
+/** From here on requests are served; what is added to the closers later is closed while the process stops. */
+function enterPhases(slot: ClaimedSlot, closers: Closers): void {
+  slot.enter(ProcessPhase.Running)
+  closers.add(() => slot.enter(ProcessPhase.Stopping))
 }
 
 interface OpenTransports {

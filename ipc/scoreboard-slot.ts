@@ -1,5 +1,16 @@
 import { Limits } from '../shared/limits.ts'
-import { COUNTERS_MAX, EntryWord, ENTRY_WORDS, HeaderWord, inboxAt, PID_MASK, slotAt, SlotPart, SlotWord } from './scoreboard-layout.ts'
+import {
+  COUNTERS_MAX,
+  ENTRY_WAITS,
+  EntryWord,
+  ENTRY_WORDS,
+  HeaderWord,
+  inboxAt,
+  PID_MASK,
+  slotAt,
+  SlotPart,
+  SlotWord,
+} from './scoreboard-layout.ts'
 
 /** What a process is. */
 export const ProcessKind = { Engine: 1, Service: 2 } as const
@@ -43,9 +54,12 @@ export interface CallInHand {
   /** When the service process took it, and when its caller gives it up: whole milliseconds on CLOCK_MONOTONIC. */
   readonly since: number
   readonly deadline: number
+  /** Its function has returned a promise; else it computes, and nothing else of its process gets a turn. */
+  readonly waits: boolean
 }
 
 const U16 = 0xff_ff
+const U15 = 0x7f_ff
 const U32 = 2 ** 32
 /** Reading an entry is tried this often; one that changes each time is of calls so short that nobody needs to know. */
 const READ_TRIES = 8
@@ -103,11 +117,21 @@ export class ClaimedSlot {
     Atomics.store(words, at + EntryWord.Epoch, epoch)
     Atomics.store(words, at + EntryWord.SinceLow, begin)
     Atomics.store(words, at + EntryWord.DeadlineLow, end)
-    Atomics.store(words, at + EntryWord.Highs, Math.floor(begin / U32) | (Math.floor(end / U32) << 16))
+    Atomics.store(words, at + EntryWord.Highs, Math.floor(begin / U32) | ((Math.floor(end / U32) & U15) << 16))
     this.#token = (this.#token + 1) | 0 || 1
     // Last: only now is the entry one.
     Atomics.store(words, at, this.#token)
     return entry
+  }
+
+  /** Says that the function of a call in hand has returned a promise. */
+  waits(entry: number): void {
+    Atomics.or(this.#words, this.#entries + entry * ENTRY_WORDS + EntryWord.Highs, ENTRY_WAITS)
+  }
+
+  /** Says that the event loop turns: now and then while calls wait, so that a process that is blocked can be told from one that waits. */
+  beat(): void {
+    Atomics.add(this.#words, this.#base + SlotWord.Beat, 1)
   }
 
   /** Says that a call is not in hand any more: after its reply has been sent, so that no kill can fall in between. */
@@ -174,7 +198,8 @@ function readEntry(words: Int32Array, at: number): CallInHand | undefined {
       generation: Atomics.load(words, at + EntryWord.Generation) >>> 0,
       service: engineAndService >>> 16,
       since: (highs & U16) * U32 + (Atomics.load(words, at + EntryWord.SinceLow) >>> 0),
-      deadline: (highs >>> 16) * U32 + (Atomics.load(words, at + EntryWord.DeadlineLow) >>> 0),
+      deadline: ((highs >>> 16) & U15) * U32 + (Atomics.load(words, at + EntryWord.DeadlineLow) >>> 0),
+      waits: (highs & ENTRY_WAITS) !== 0,
     }
     if (Atomics.load(words, at) === token) return found
   }

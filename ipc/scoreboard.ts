@@ -1,6 +1,9 @@
 import { NppError } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
+import { CancelTables } from './cancel-board.ts'
 import {
+  CANCELS_BYTES,
+  cancelsAt,
   CLAIM_SHIFT,
   FIXED_BYTES,
   HeaderWord,
@@ -86,6 +89,7 @@ export interface ScoreboardReading {
  */
 export class Scoreboard {
   readonly services: ServiceTable
+  readonly cancels: CancelTables
   readonly #shared: ScoreboardMemory
   readonly #isAlive: ProcessProbe
   readonly #words: Int32Array
@@ -134,6 +138,7 @@ export class Scoreboard {
     this.#words = words
     this.#inboxBytes = inboxBytes
     this.services = new ServiceTable(memory, isAlive)
+    this.cancels = new CancelTables(memory)
   }
 
   /** The number that the engine drew which made the scoreboard. */
@@ -190,6 +195,11 @@ export class Scoreboard {
   callsInHandOf(occupant: Occupant): CallInHand[] {
     const calls = readEntries(this.#words, occupant.slot)
     return this.#isCurrent(occupant) ? calls : []
+  }
+
+  /** A number that changes while its event loop turns and calls of it wait. */
+  beatOf({ slot }: Occupant): number {
+    return this.#word(slot, SlotWord.Beat)
   }
 
   /**
@@ -271,6 +281,7 @@ export class Scoreboard {
     const claimed = new ClaimedSlot(this.#shared.memory, slot, state, this.#inboxBytes)
     try {
       this.#shared.reserve(inboxAt(slot, this.#inboxBytes), inboxRoom(this.#inboxBytes))
+      if (claimant.kind === ProcessKind.Engine) this.#readyEngine(claimant.engine)
     } catch (error) {
       claimed.release()
       throw error
@@ -278,7 +289,6 @@ export class Scoreboard {
     // Written to, so that its pages are there: the kernel then copies a message into them also for a process that is being killed.
     claimed.inbox.fill(0)
     wipeSlot(this.#shared.memory, slot)
-    if (claimant.kind === ProcessKind.Engine) this.services.clearBacklogs(claimant.engine)
     Atomics.store(words, base + SlotWord.Kind, claimant.kind)
     Atomics.store(words, base + SlotWord.StartLow, claimant.start)
     Atomics.store(words, base + SlotWord.StartHigh, Math.floor(claimant.start / 2 ** 32))
@@ -286,10 +296,20 @@ export class Scoreboard {
     Atomics.store(words, base + SlotWord.Epoch, claimant.epoch)
     Atomics.store(words, base + SlotWord.Concurrency, claimant.concurrency)
     Atomics.store(words, base + SlotWord.Phase, ProcessPhase.Starting)
+    Atomics.store(words, base + SlotWord.Beat, 0)
     // Last: only now is the slot read by others.
     Atomics.store(words, base + SlotWord.Ready, state)
     Atomics.add(words, HeaderWord.Changes, 1)
     return claimed
+  }
+
+  /** An engine process begins with nothing that waits and nothing that is cancelled, whatever the one before it left. */
+  #readyEngine(engine: number): void {
+    const at = cancelsAt(engine)
+    this.#shared.reserve(at, CANCELS_BYTES)
+    new Uint8Array(this.#shared.memory, at, CANCELS_BYTES).fill(0)
+    Atomics.or(this.#words, HeaderWord.Engines, 1 << engine)
+    this.services.clearBacklogs(engine)
   }
 
   #occupantOf(slot: number): Occupant | undefined {

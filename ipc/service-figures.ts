@@ -201,6 +201,13 @@ export class ServiceFigures {
     this.#collected[this.#touch(row) + Figure.Timeouts]! += 1
   }
 
+  /** A call was lost with the process that had it: it counts as one that failed, of which nobody knows the times. */
+  died(row: number): void {
+    const base = this.#touch(row)
+    this.#collected[base + Figure.Calls]! += 1
+    this.#collected[base + Figure.Errors]! += 1
+  }
+
   /** A call was sent again, its service having died. */
   retried(row: number): void {
     this.#collected[this.#touch(row) + Figure.Retries]! += 1

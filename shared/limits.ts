@@ -63,7 +63,8 @@ export const Limits = {
   callGatherMs: 1,
   /** times that a call is given back; then it is run where it is, as everybody seems to be busy */
   callReturns: 3,
-  /** milliseconds between two looks at whether calls that run were cancelled */
+  /** milliseconds between two looks at whether calls that wait in a service were cancelled, and between the beats by which it shows that its
+   * event loop turns: four of them fit between two looks of the engine */
   cancelLookMs: 100,
 
   /** bytes of a payload above which it travels as a file in memory: below, a few messages are as fast */
@@ -83,8 +84,13 @@ export const Limits = {
   scoreboardSlots: 256,
   /** calls that a service process may have in hand at a time */
   callsInHand: 64,
+  /** pending calls of an engine process that can be marked as cancelled on the scoreboard, 4 bytes each: maxBacklog by default, and what is
+   * in the queue and in hand besides. Slots of pending calls are used from 0 on, so that only calls beyond as many are run in vain */
+  cancelSlots: 16_384,
   /** services whose figures are kept apart; those of any more are added up in one row */
   scoreboardServices: 128,
+  /** milliseconds between two writes of a process's figures to the scoreboard: what a status page needs, and what a kill loses of them */
+  figuresFlushMs: 1000,
   /** engine processes of an instance */
   engines: 16,
   /** milliseconds between two looks at whether a process has ended, where the kernel cannot tell by itself */

@@ -1,6 +1,6 @@
 import { attach, clearStale, type AttachedInstance } from '../ipc/instance.ts'
 import { PayloadFiles } from '../ipc/payload-store.ts'
-import { ProcessKind } from '../ipc/scoreboard.ts'
+import { ProcessKind, ProcessPhase, ServiceFigures } from '../ipc/scoreboard.ts'
 import { startOfProcess } from '../native/index.ts'
 import { createSystemClock } from '../shared/clock.ts'
 import type { Config } from '../shared/config.ts'
@@ -9,6 +9,7 @@ import { Limits } from '../shared/limits.ts'
 import { openProcessLog, type ProcessLog } from '../shared/log.ts'
 import { ServiceReport } from '../shared/service-report.ts'
 import { importDefault, type SiteFiles } from '../shared/site.ts'
+import { Figures } from './figures.ts'
 import { Registry } from './registry.ts'
 import { Worker } from './worker.ts'
 
@@ -47,7 +48,8 @@ export async function runService(options: ServiceProcessOptions): Promise<number
   while (!stop.signal.aborted) {
     const instance = await attach(instanceId, clock, stop.signal)
     if (instance === undefined) break
-    const slot = instance.scoreboard.board.claim({
+    const { board } = instance.scoreboard
+    const slot = board.claim({
       kind: ProcessKind.Service,
       pid: process.pid,
       start: startOfProcess(process.pid) ?? 0,
@@ -64,8 +66,18 @@ export async function runService(options: ServiceProcessOptions): Promise<number
     served = true
     if (supervised) report(ServiceReport.Attached)
     log.info({ instance: instanceId, services: registry.names }, 'npp_svc attached')
-    const worker = new Worker({ requests: instance.requests, replies: instance.replies, registry, concurrency, slot, payloads, clock, log })
+    const figures = new Figures(slot, new ServiceFigures(board.services, process.pid))
+    const { requests, replies } = instance
+    const worker = new Worker({ requests, replies, registry, concurrency, slot, cancels: board.cancels, figures, payloads, clock, log })
+    slot.enter(stop.signal.aborted ? ProcessPhase.Stopping : ProcessPhase.Running)
+    const enterStopping = (): void => slot.enter(ProcessPhase.Stopping)
+    stop.signal.addEventListener('abort', enterStopping, { once: true })
+    const flushing = setInterval(() => figures.flush(clock.monotonic()), Limits.figuresFlushMs)
+    flushing.unref()
     const outcome = await serve(worker, instance, stop.signal)
+    clearInterval(flushing)
+    stop.signal.removeEventListener('abort', enterStopping)
+    figures.flush(clock.monotonic())
     slot.release()
     instance.detach()
     log.info({ instance: instanceId }, WHAT_NEXT[outcome])

@@ -11,6 +11,8 @@ import type { RunningCall } from './running-call.ts'
 /** Characters of a code and of a message that a failure carries at the most: they are for a log. */
 const CODE_LENGTH = 100
 const MESSAGE_LENGTH = 1000
+/** In place of the bytes of a result. */
+export const FAILURE = -1
 
 /** A reply that is sent in parts. */
 interface PartedReply {
@@ -28,6 +30,8 @@ interface PartedReply {
  * or takes as many messages as it needs, which leave at once.
  */
 export class ReplyBox {
+  /** Bytes of the result that was put in last, or FAILURE. */
+  lastBytes = 0
   readonly #replies: MessageQueue
   readonly #writer: BatchWriter
   readonly #log: Log
@@ -79,6 +83,7 @@ export class ReplyBox {
       this.failure(call, 'NPP_CALL_INPUT', reason, runMicros)
       return
     }
+    this.lastBytes = body.byteLength
     if (!call.wantsReply) return
     const kind = call.kind === FrameKind.PageCall ? FrameKind.PageReply : FrameKind.Reply
     if (replyBytes(body.byteLength) > this.#replies.messageSize || body.byteLength > this.#mostBytes)
@@ -88,6 +93,7 @@ export class ReplyBox {
 
   /** Puts in that the call failed. */
   failure(call: RunningCall, code: string, message: string, runMicros: number): void {
+    this.lastBytes = FAILURE
     if (!call.wantsReply) return
     const shortCode = code.slice(0, CODE_LENGTH)
     // Half of the text each time: where queues are small, it may have no room as a whole.
@@ -100,10 +106,10 @@ export class ReplyBox {
     }
   }
 
-  /** Puts in what a service says of itself, for any engine. */
-  announce(declaration: object): void {
-    const body = encodeBody(declaration)
-    if (!(body instanceof EncodeError)) this.#append(0, 0, FrameKind.Announcement, 0, 0, 0, BodyForm.Packed, body)
+  /** Puts in what a service says of itself, for any engine; undefined says that the process is here. */
+  announce(declaration: object | undefined): void {
+    const body = bodyOf(declaration)
+    if (!(body instanceof EncodeError)) this.#append(0, 0, FrameKind.Announcement, 0, 0, 0, formOf(declaration), body)
   }
 
   #putLarge(call: RunningCall, kind: FrameKind, form: BodyForm, payload: Uint8Array, runMicros: number): void {

@@ -6,6 +6,8 @@ import type { ServiceContext } from '../shared/services.ts'
 
 /** setTimeout takes what is longer for 1 ms. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
+/** 36 minutes: whoever waits longer has met his deadline. V8 keeps such a number without allocating. */
+const MOST_MICROS = 2 ** 31 - 1
 
 /** A call that a service runs, and what the service is told of it. The signal, and its timer, are made when it asks for them: most never do. */
 export class RunningCall implements ServiceContext {
@@ -18,6 +20,11 @@ export class RunningCall implements ServiceContext {
   readonly wantsReply: boolean
   /** When it was begun, in milliseconds on CLOCK_MONOTONIC. */
   readonly begunAt: number
+  /** Microseconds from when it was made to when it was begun. */
+  readonly waitMicros: number
+  readonly bytesIn: number
+  /** Of its service among the figures. */
+  row = 0
   readonly #clock: Clock
   readonly deadline: number
   #controller: AbortController | undefined
@@ -33,6 +40,8 @@ export class RunningCall implements ServiceContext {
     this.generation = reader.generation
     this.wantsReply = reader.wantsReply
     this.begunAt = begunAt
+    this.waitMicros = Math.min(Math.max((begunAt - reader.calledAt) * 1000, 0), MOST_MICROS) | 0
+    this.bytesIn = reader.bodyEnd - reader.bodyStart
     this.#clock = clock
     this.deadline = reader.deadline
   }
@@ -47,8 +56,10 @@ export class RunningCall implements ServiceContext {
     return this.#controller.signal
   }
 
+  /** Also a service that asks for its signal later finds it aborted. */
   abort(reason: NppError): void {
-    this.#controller?.abort(reason)
+    this.#controller ??= new AbortController()
+    this.#controller.abort(reason)
   }
 
   /** The call is over. */

@@ -1,6 +1,6 @@
 import { BatchReader } from '../ipc/batch-reader.ts'
 import { BatchWriter } from '../ipc/batch-writer.ts'
-import type { CancelBoard } from '../ipc/cancel-board.ts'
+import type { CancelLookup } from '../ipc/cancel-board.ts'
 import type { Decoded } from '../ipc/body.ts'
 import { DecodeError, FrameKind, disownFrame } from '../ipc/frame.ts'
 import type { MessageQueue } from '../ipc/message-queue.ts'
@@ -12,9 +12,10 @@ import { Limits } from '../shared/limits.ts'
 import type { Log } from '../shared/log.ts'
 import { SparseLog } from '../shared/sparse-log.ts'
 import { isThenable } from '../shared/thenable.ts'
+import type { Figures } from './figures.ts'
 import { runPage } from './page-exchange.ts'
 import type { Registered, Registry } from './registry.ts'
-import { ReplyBox } from './reply-box.ts'
+import { FAILURE, ReplyBox } from './reply-box.ts'
 import { RunningCall } from './running-call.ts'
 
 /** Where a worker shows what it has in hand: if its process is killed, the engine finds it there. */
@@ -22,7 +23,11 @@ export interface HandSlot {
   /** Where the last message is, from when it is taken from the queue. */
   readonly inbox: Buffer
   put(engine: number, epoch: number, call: number, generation: number, service: number, since: number, deadline: number): number
+  /** The function of the call has returned a promise. */
+  waits(entry: number): void
   clear(entry: number): void
+  /** The event loop turns, though calls wait. */
+  beat(): void
 }
 
 export interface WorkerOptions {
@@ -34,13 +39,17 @@ export interface WorkerOptions {
   /** Calls that may run at a time, of those that wait for something. Default: 1. */
   readonly concurrency?: number
   /** Where engines note calls that nobody waits for any more; without it there are none. */
-  readonly cancels?: CancelBoard
+  readonly cancels?: CancelLookup
   /** Where payloads lie that do not fit into a message; without it there are none. */
   readonly payloads?: PayloadStore
+  /** What is counted; without it nothing is. */
+  readonly figures?: Figures
   readonly clock: Clock
   readonly log: Log
 }
 
+/** What the first byte of the inbox is while there is no message in it that is not done: the magic number of none begins so. */
+const NO_MESSAGE = 0
 /** How long one turn of the event loop may take calls before signals and timers get theirs. */
 const TURN_MS = 5
 const MOST_MICROS = 2 ** 32 - 1
@@ -72,7 +81,7 @@ export class Worker {
   /** The reader has come to a call that is neither begun nor given back. */
   #hasCall = false
   #returnTimer: NodeJS.Timeout | undefined
-  #cancelTimer: NodeJS.Timeout | undefined
+  #lookTimer: NodeJS.Timeout | undefined
   #isListening = false
   #isScheduled = false
   /** The latest deadline of all calls that were begun. */
@@ -97,8 +106,9 @@ export class Worker {
     }
   }
 
-  /** Says what the services declare, and begins to take calls. */
+  /** Says that the process is here and what the services declare, and begins to take calls. */
   start(): void {
+    this.#box.announce(undefined)
     for (const declaration of this.#options.registry.declarations) this.#box.announce(declaration)
     this.#box.flush()
     this.#listen()
@@ -132,6 +142,7 @@ export class Worker {
     this.#listen()
     clearTimeout(this.#returnTimer)
     this.#warnings.close()
+    clearInterval(this.#lookTimer)
     // The slot goes with the scoreboard.
     this.#over.length = 0
     for (const call of this.#running) call.abort(new NppError('NPP_CALL_CANCELLED', 'the engine that called is gone'))
@@ -146,6 +157,7 @@ export class Worker {
       const length = requests.shift(this.#reader.bytes)
       if (length === -1) break
       const fault = this.#reader.read(length)
+      this.#options.figures?.took()
       // Also for what is none: whoever sends that again and again must not hold the process up.
       this.#begin()
       if (fault !== undefined) this.#warnings.warn({ reason: fault.reason }, 'a message on the request queue is not one of npp; dropped')
@@ -185,10 +197,11 @@ export class Worker {
     this.#clearSent()
   }
 
-  /** Calls are in hand until their replies have left: a kill in between would lose them. */
+  /** Calls are in hand, and the message is in the inbox, until their replies have left: a kill in between would lose them. */
   #clearSent(): void {
-    // Who has given up has given the slot back too.
-    if (this.#over.length === 0 || !this.#box.isEmpty || this.#abandoned) return
+    // Without its engine there is no scoreboard any more.
+    if (!this.#box.isEmpty || this.#abandoned) return
+    if (!this.#hasCall && this.#reader.left === 0) this.#reader.bytes[0] = NO_MESSAGE
     for (const entry of this.#over) this.#options.slot?.clear(entry)
     this.#over.length = 0
   }
@@ -230,7 +243,9 @@ export class Worker {
   }
 
   #stopWhenIdle(): void {
-    if (this.#stopping && this.#running.size === 0 && !this.#hasCall && this.#box.isEmpty) this.#stopped?.()
+    if (!this.#stopping || this.#running.size > 0 || this.#hasCall || !this.#box.isEmpty) return
+    clearInterval(this.#lookTimer)
+    this.#stopped?.()
   }
 
   // Giving back.
@@ -264,6 +279,7 @@ export class Worker {
       this.#giveBackRest()
       // The queue was full: it may have room before the calls that run are over.
       if (this.#hasCall && this.#reader.returns < Limits.callReturns) this.#giveBackLater()
+      this.#clearSent()
       this.#listen()
       this.#stopWhenIdle()
     }, Limits.callBatchMs)
@@ -292,6 +308,7 @@ export class Worker {
       log.error({ service: name }, reason)
       discardPayload(reader, this.#options.payloads)
       this.#box.failure(call, 'NPP_NO_SUCH_SERVICE', reason, 0)
+      this.#options.figures?.finished(call, 0, 0, true)
       return
     }
     const input = reader.large === 0 ? reader.body() : this.#takeInput(call)
@@ -299,6 +316,7 @@ export class Worker {
     if (input instanceof DecodeError) {
       this.#warnings.warn({ service: name, reason: input.reason }, 'the input of a call is malformed')
       this.#box.failure(call, 'NPP_CALL_INPUT', `the input of ${name} is malformed: ${input.reason}`, 0)
+      this.#options.figures?.finished(call, 0, 0, true)
       return
     }
     this.#runService(call, service, input.value)
@@ -325,9 +343,10 @@ export class Worker {
 
   /** Whether nobody waits for the call that the reader has come to: its engine has told its caller so. */
   #isGivenUp(name: string): boolean {
-    const { call, generation, deadline } = this.#reader
+    const { engine, call, generation, deadline } = this.#reader
     const isLate = this.#now >= deadline
-    if (!isLate && this.#options.cancels?.isCancelled(call, generation) !== true) return false
+    if (!isLate && this.#options.cancels?.isCancelled(engine, call, generation) !== true) return false
+    this.#options.figures?.dropped()
     this.#options.log.debug(
       { service: name },
       isLate ? 'a call came after its deadline; not run' : 'a call was cancelled before it was run',
@@ -342,10 +361,11 @@ export class Worker {
   }
 
   #runService(call: RunningCall, service: Registered, input: unknown): void {
-    const { slot } = this.#options
+    const { slot, figures } = this.#options
     const { engine, epoch, call: place, generation, begunAt, deadline } = call
     if (deadline > this.#lastDeadline) this.#lastDeadline = deadline
-    const entry = slot?.put(engine, epoch, place, generation, 0, begunAt, deadline) ?? -1
+    if (figures !== undefined) call.row = figures.rowOf(call.name)
+    const entry = slot?.put(engine, epoch, place, generation, call.row, begunAt, deadline) ?? -1
     let result: unknown
     let waits = false
     try {
@@ -365,8 +385,11 @@ export class Worker {
   }
 
   #await(call: RunningCall, result: unknown, entry: number): void {
+    const { slot, figures } = this.#options
+    if (entry !== -1) slot?.waits(entry)
+    if (this.#running.size === 0) figures?.beganToWait(call.begunAt)
     this.#running.add(call)
-    this.#watchCancels()
+    this.#lookAtRunning()
     this.#now = this.#options.clock.monotonic()
     Promise.resolve(result)
       .then(
@@ -375,6 +398,7 @@ export class Worker {
       )
       .finally(() => {
         this.#running.delete(call)
+        if (this.#running.size === 0) figures?.endedToWait(this.#now)
         if (entry !== -1 && !this.#abandoned) this.#over.push(entry)
         // Those that end in the same turn are replied to together.
         if (this.#isScheduled) return
@@ -384,7 +408,10 @@ export class Worker {
   }
 
   #replied(call: RunningCall, value: unknown): void {
-    this.#box.reply(call, value, this.#ended(call))
+    const micros = this.#ended(call)
+    this.#box.reply(call, value, micros)
+    const { lastBytes } = this.#box
+    this.#options.figures?.finished(call, micros, Math.max(lastBytes, 0), lastBytes === FAILURE)
   }
 
   #failed(call: RunningCall, error: unknown): void {
@@ -392,7 +419,9 @@ export class Worker {
       { service: call.name, call: call.call, error: stackOf(error) },
       `service ${call.name} failed: ${messageOf(error)}`,
     )
-    this.#box.failure(call, errnoOf(error) === '' ? 'NPP_SERVICE_FAILED' : errnoOf(error), messageOf(error), this.#ended(call))
+    const micros = this.#ended(call)
+    this.#box.failure(call, errnoOf(error) === '' ? 'NPP_SERVICE_FAILED' : errnoOf(error), messageOf(error), micros)
+    this.#options.figures?.finished(call, micros, 0, true)
   }
 
   /** Microseconds that the call has run. */
@@ -402,20 +431,23 @@ export class Worker {
     return Math.min(Math.round((this.#now - call.begunAt) * 1000), MOST_MICROS)
   }
 
-  /** While calls run, looks for those that nobody waits for any more. */
-  #watchCancels(): void {
-    const { cancels } = this.#options
-    if (cancels === undefined || this.#cancelTimer !== undefined) return
-    this.#cancelTimer = setInterval(() => {
+  /** While calls wait, shows that the event loop turns, and looks for those that nobody waits for any more. */
+  #lookAtRunning(): void {
+    const { cancels, slot } = this.#options
+    if (this.#lookTimer !== undefined) return
+    this.#lookTimer = setInterval(() => {
+      if (this.#running.size === 0) {
+        clearInterval(this.#lookTimer)
+        this.#lookTimer = undefined
+        return
+      }
+      slot?.beat()
       for (const call of this.#running) {
-        if (cancels.isCancelled(call.call, call.generation))
+        if (cancels?.isCancelled(call.engine, call.call, call.generation) === true)
           call.abort(new NppError('NPP_CALL_CANCELLED', 'nobody waits for the result any more'))
       }
-      if (this.#running.size > 0) return
-      clearInterval(this.#cancelTimer)
-      this.#cancelTimer = undefined
     }, Limits.cancelLookMs)
-    this.#cancelTimer.unref()
+    this.#lookTimer.unref()
   }
 }
 

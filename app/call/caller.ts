@@ -1,7 +1,7 @@
 import { BatchReader } from '../../ipc/batch-reader.ts'
 import { BatchWriter } from '../../ipc/batch-writer.ts'
 import { bodyOf, formOf, type Decoded } from '../../ipc/body.ts'
-import type { CancelBoard } from '../../ipc/cancel-board.ts'
+import type { CancelNotes } from '../../ipc/cancel-board.ts'
 import { BATCH_HEADER_BYTES, DecodeError, EncodeError, FrameKind, SPILLED, callBytes } from '../../ipc/frame.ts'
 import type { MessageQueue } from '../../ipc/message-queue.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
@@ -15,7 +15,8 @@ import type { TimerWheel } from '../../shared/timer-wheel.ts'
 import type { CallAsync, CallOptions } from '../api.ts'
 import { Backlog } from './backlog.ts'
 import { callAsyncOf, type InputSchemas } from './call-async.ts'
-import { isPriority, isTimeout } from './called-service.ts'
+import type { CallFigures } from './call-figures.ts'
+import { isPriority, isTimeout, type CalledService } from './called-service.ts'
 import { failureOf } from './failure.ts'
 import { KnownServices } from './known-services.ts'
 import { respillInput, spillInput } from './large-input.ts'
@@ -46,9 +47,11 @@ export interface CallerOptions {
   /** Watches over the service processes; without it a call in the hand of one that is killed ends at its deadline. */
   readonly services?: ServiceWatch
   /** Where calls are noted that were given up after they had left; without it services run them. */
-  readonly cancels?: CancelBoard
+  readonly cancels?: CancelNotes
   /** Where payloads lie that do not fit into a message; without it there are none. */
   readonly payloads?: PayloadStore
+  /** Where timeouts and calls that died are counted; without it they are not. */
+  readonly figures?: CallFigures
   readonly clock: Clock
   readonly wheel: TimerWheel
   readonly log: Log
@@ -112,6 +115,11 @@ export class Caller {
     return this.#pending.count
   }
 
+  /** The services that have been called, or have declared themselves. */
+  get services(): Iterable<CalledService> {
+    return this.#services.values()
+  }
+
   /** Calls that wait for room in the queue, or for the end of the turn. */
   get waiting(): number {
     return this.#backlog.waiting
@@ -133,15 +141,25 @@ export class Caller {
   callNoReply(name: string, input: unknown, settings: CallOptions | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const waiter = { replied: () => resolve(), failed: reject }
-      const refused = this.#start(FrameKind.Call, name, input, settings ?? NO_OPTIONS, waiter, false)
-      if (refused !== undefined) reject(refused)
+      const started = this.#start(FrameKind.Call, name, input, settings ?? NO_OPTIONS, waiter, false)
+      if (started instanceof NppError) reject(started)
     })
   }
 
-  /** Starts a call of either kind. The waiter is told before this returns when the call cannot be made at all. */
-  start(kind: FrameKind, name: string, input: unknown, settings: CallOptions | undefined, waiter: Waiter): void {
-    const refused = this.#start(kind, name, input, settings ?? NO_OPTIONS, waiter, true)
-    if (refused !== undefined) waiter.failed(refused)
+  /** Starts a call of either kind, and returns it. Where it cannot be made at all, the waiter is told before this returns undefined. */
+  start(kind: FrameKind, name: string, input: unknown, settings: CallOptions | undefined, waiter: Waiter): OutgoingCall | undefined {
+    const started = this.#start(kind, name, input, settings ?? NO_OPTIONS, waiter, true)
+    if (!(started instanceof NppError)) return started
+    waiter.failed(started)
+    return undefined
+  }
+
+  /** Gives a call up, unless it is over. A call that has left is noted for whoever has it, and its reply finds nothing. */
+  cancel(call: OutgoingCall): void {
+    if (this.#pending.take(call.call, call.generation) === undefined) return
+    if (call.isWaiting) this.#backlog.remove(call)
+    else this.#options.cancels?.cancel(call.call, call.generation)
+    this.#giveUp(call).failed(cancelled(call.service.name, 'was given up'))
   }
 
   /** Sends the calls that have been made, as far as there is room. The end of the turn does it by itself. */
@@ -175,6 +193,7 @@ export class Caller {
     if (call === undefined) return
     const { name } = call.service
     if (call.isWaiting) this.#backlog.remove(call)
+    this.#options.figures?.timedOut(name)
     this.#giveUp(call).failed(new NppError('NPP_CALL_TIMEOUT', `service ${name} did not reply before the deadline of the call`))
   }
 
@@ -192,6 +211,7 @@ export class Caller {
     if (idempotent && call.mayLeaveAgain) {
       fault = respillInput(call)
       if (fault === undefined) {
+        this.#options.figures?.retried(name)
         this.#options.log.info({ service: name }, 'a service process ended with a call in hand; the call is made again')
         call.comeBack()
         this.#backlog.add(call)
@@ -200,6 +220,7 @@ export class Caller {
       }
     }
     this.#pending.take(slot, generation)
+    this.#options.figures?.died(name)
     this.#giveUp(call).failed(fault ?? new NppError('NPP_SERVICE_DIED', `the process that ran service ${name} ended before it had replied`))
   }
 
@@ -208,7 +229,14 @@ export class Caller {
     this.#options.payloads?.discardAllOf(pid)
   }
 
-  #start(kind: FrameKind, name: string, input: unknown, settings: CallOptions, waiter: Waiter, wantsReply: boolean): NppError | undefined {
+  #start(
+    kind: FrameKind,
+    name: string,
+    input: unknown,
+    settings: CallOptions,
+    waiter: Waiter,
+    wantsReply: boolean,
+  ): OutgoingCall | NppError {
     const { requests, clock, wheel, defaultTimeoutMs } = this.#options
     if (this.#stopped) return new NppError('NPP_CALL_CANCELLED', `the call of ${name} was not made: the engine stops`)
     const service = this.#services.of(name)
@@ -256,11 +284,11 @@ export class Caller {
       return refused
     }
     // One that wants no reply may have left for good.
-    if (!wantsReply && !call.isWaiting) return undefined
+    if (!wantsReply && !call.isWaiting) return call
     call.timer = wheel.arm(timeoutMs, this, call.call, call.generation)
     if (signal !== undefined) this.#watchSignal(call, signal)
     this.#watchServices()
-    return undefined
+    return call
   }
 
   /** As #admit, of a call whose input no message holds; `isShared`: the site may change it later. */
@@ -325,17 +353,9 @@ export class Caller {
   }
 
   #watchSignal(call: OutgoingCall, signal: AbortSignal): void {
-    const abort = (): void => this.#cancel(call)
+    const abort = (): void => this.cancel(call)
     signal.addEventListener('abort', abort, { once: true })
     call.unwatch = () => signal.removeEventListener('abort', abort)
-  }
-
-  /** Nobody wants the answer any more. A call that has left is noted for whoever has it, and its reply finds nothing. */
-  #cancel(call: OutgoingCall): void {
-    if (this.#pending.take(call.call, call.generation) === undefined) return
-    if (call.isWaiting) this.#backlog.remove(call)
-    else this.#options.cancels?.cancel(call.call, call.generation)
-    this.#giveUp(call).failed(cancelled(call.service.name, 'was given up'))
   }
 
   #failAll(errorOf: (call: OutgoingCall) => NppError): void {
@@ -402,7 +422,10 @@ export class Caller {
   #hear(reader: BatchReader): void {
     this.#options.services?.look()
     const decoded = reader.body()
-    const refused = this.#services.declare(decoded instanceof DecodeError ? undefined : decoded.value)
+    const value = decoded instanceof DecodeError ? decoded : decoded.value
+    // Nothing more than that its process is here.
+    if (value === undefined) return
+    const refused = this.#services.declare(value instanceof DecodeError ? undefined : value)
     if (refused !== '') this.#drop({ sender: reader.sender }, refused)
   }
 

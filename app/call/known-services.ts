@@ -11,6 +11,11 @@ export class KnownServices {
   readonly #services = new Map<string, CalledService>()
   #declared = 0
 
+  /** All of them. */
+  values(): Iterable<CalledService> {
+    return this.#services.values()
+  }
+
   of(name: string): CalledService {
     const known = this.#services.get(name)
     if (known !== undefined) return known

@@ -96,6 +96,8 @@ export class Exchange implements Answer {
   cookies: ReadonlyMap<string, string> | undefined
   /** For whoever wants to know when nobody waits for the answer any more. */
   aborter: AbortController | undefined
+  /** Gives up the call that makes the answer, where one does. */
+  giveUp: (() => void) | undefined
   bytes: Buffer = NO_BYTES
   base = 0
   fields: Int32Array = NO_FIELDS
@@ -179,6 +181,7 @@ export class Exchange implements Answer {
   expire(reason: NppError): void {
     this.state = AnswerState.Expired
     this.abort(reason)
+    this.giveUp?.()
   }
 
   /** Tells who makes the answer that it should end. */

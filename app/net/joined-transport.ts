@@ -45,6 +45,10 @@ export class JoinedTransport implements Transport {
     return this.#plain.connections + this.secure.connections
   }
 
+  get refused(): number {
+    return this.#plain.refused + this.secure.refused
+  }
+
   listen(address: ListenAddress): Promise<ListenAddress> {
     return this.#plain.listen(address)
   }

@@ -89,6 +89,10 @@ export class NativeTransport implements Transport {
     return this.#open
   }
 
+  get refused(): number {
+    return this.#net.counters().refused
+  }
+
   /** What the addon holds: a test sees leaks here. */
   get counters(): NetCounters {
     return this.#net.counters()

@@ -75,6 +75,7 @@ interface Link {
 export class NodeTransport implements Transport {
   readonly reusesReadBuffers = false
   readonly arena: Buffer | undefined
+  refused = 0
 
   readonly #events: TransportEvents
   readonly #options: TransportOptions
@@ -82,7 +83,7 @@ export class NodeTransport implements Transport {
   readonly #links: (Link | undefined)[] = []
   readonly #free: number[] = []
   /** Connections that were refused, oldest first: closed by their peers, or here when those take too long. */
-  readonly #refused = new Set<Socket>()
+  readonly #refusing = new Set<Socket>()
   /** Slots of which a write is not through yet: looked at once, at the end of the turn. */
   #deferred: number[] = []
   #servers: Server[] = []
@@ -216,7 +217,7 @@ export class NodeTransport implements Transport {
   close(): void {
     this.#isClosed = true
     this.stopListening()
-    for (const socket of this.#refused) socket.destroy()
+    for (const socket of this.#refusing) socket.destroy()
     for (const link of this.#links) link?.socket.destroy()
   }
 
@@ -363,14 +364,15 @@ export class NodeTransport implements Transport {
 
   /** Closing while the client still sends would reset the refusal away: what it sends is read and dropped until it has ended, for a while. */
   #refuse(socket: Socket): void {
-    const [oldest] = this.#refused
-    if (oldest !== undefined && this.#refused.size >= Limits.lingeringRefusals) oldest.destroy()
-    this.#refused.add(socket)
+    this.refused++
+    const [oldest] = this.#refusing
+    if (oldest !== undefined && this.#refusing.size >= Limits.lingeringRefusals) oldest.destroy()
+    this.#refusing.add(socket)
     const timer = setTimeout(() => socket.destroy(), Limits.lingerMs).unref()
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
       clearTimeout(timer)
-      this.#refused.delete(socket)
+      this.#refusing.delete(socket)
     })
     socket.end(this.#options.refusal)
     socket.resume()

@@ -16,6 +16,8 @@ export interface Transport {
 
   /** Connections that are open. */
   readonly connections: number
+  /** Connections above maxConnections that were told so, since the start. */
+  readonly refused: number
 
   /** Listens, and says where. Throws NPP_PORT_IN_USE, NPP_PORT_PERMISSION or NPP_LISTEN_FAILED. */
   listen(address: ListenAddress): Promise<ListenAddress>

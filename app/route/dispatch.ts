@@ -42,7 +42,7 @@ export class Dispatch {
     if (match === undefined) return this.#runUnmatched(path, exchange, req, res)
     exchange.params = match.params
     if (!('forward' in match.target)) return this.#handle(exchange, req, res, match.target)
-    this.#forward(req, res, match.target)
+    this.#forward(exchange, req, res, match.target)
     return false
   }
 
@@ -102,11 +102,15 @@ export class Dispatch {
     this.#complete(req, res, () => res.finish())
   }
 
-  #forward(req: HttpRequest, res: HttpResponse, target: Forward): void {
-    this.#caller.start(FrameKind.PageCall, target.forward, forwardedRequest(req), target.options, {
+  #forward(exchange: Exchange, req: HttpRequest, res: HttpResponse, target: Forward): void {
+    const call = this.#caller.start(FrameKind.PageCall, target.forward, forwardedRequest(req), target.options, {
       replied: (value) => this.#complete(req, res, () => answerForwarded(target.forward, value, res)),
-      failed: (error) => this.#result.failed(req, res, error),
+      failed: (error) => {
+        // Given up because nobody waits for the answer, which is logged where that was found out.
+        if (error.code !== 'NPP_CALL_CANCELLED' || !exchange.answered) this.#result.failed(req, res, error)
+      },
     })
+    if (call !== undefined) exchange.giveUp = () => this.#caller.cancel(call)
   }
 
   #complete(req: HttpRequest, res: HttpResponse, answer: () => void): void {

@@ -79,8 +79,8 @@ describe('a scoreboard of processes', () => {
     await child.kill()
     await eventually('its end is told', () => told.length > 0)
     assert.deepEqual(told, [
-      { engine: 0, epoch: 77, call: 5, generation: 6, service: 1, since: 1000, deadline: 2001 },
-      { engine: 3, epoch: 78, call: 9, generation: 10, service: 1, since: 1002, deadline: 2002 },
+      { engine: 0, epoch: 77, call: 5, generation: 6, service: 1, since: 1000, deadline: 2001, waits: false },
+      { engine: 3, epoch: 78, call: 9, generation: 10, service: 1, since: 1002, deadline: 2002, waits: false },
     ])
     assert.equal(file.board.services.nameOf(told[0]?.service ?? 0), 'slow')
     assert.equal(file.board.inboxOf(its)?.toString('latin1', 0, 11), 'the message')

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import type { CallOptions } from '../../app/api.ts'
 import type { InputSchemas } from '../../app/call/call-async.ts'
+import type { CallFigures } from '../../app/call/call-figures.ts'
 import { Caller } from '../../app/call/caller.ts'
+import type { ServiceWatch } from '../../app/call/service-watch.ts'
 import { bodyOf, formOf } from '../../ipc/body.ts'
 import { CancelTable } from '../../ipc/cancel-board.ts'
 import { EncodeError, FrameKind } from '../../ipc/frame.ts'
@@ -27,6 +29,8 @@ interface Setup {
   readonly maxPerService?: number
   readonly schemas?: InputSchemas
   readonly payloads?: PayloadStore
+  readonly services?: ServiceWatch
+  readonly figures?: CallFigures
 }
 
 /** A caller with queues in memory, the test at their other ends in place of the services. */

@@ -2,14 +2,15 @@ import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { bodyOf, formOf } from '../../ipc/body.ts'
 import { CancelTable } from '../../ipc/cancel-board.ts'
-import { EncodeError } from '../../ipc/frame.ts'
+import { EncodeError, FrameKind } from '../../ipc/frame.ts'
 import { createMemoryQueue } from '../../ipc/memory-queue.ts'
 import type { MessageQueue } from '../../ipc/message-queue.ts'
 import type { PayloadStore } from '../../ipc/payload-store.ts'
 import type { ServiceTable } from '../../shared/services.ts'
 import { defineServices, page } from '../../svc/index.ts'
 import { Registry } from '../../svc/registry.ts'
-import { Worker } from '../../svc/worker.ts'
+import type { Figures } from '../../svc/figures.ts'
+import { Worker, type HandSlot } from '../../svc/worker.ts'
 import { FakeClock } from './fake-clock.ts'
 import { BASE, messageOf, mustFrames, valueOf, type Frame } from './frames.ts'
 import { turns } from './queue-tools.ts'
@@ -38,6 +39,9 @@ interface Setup {
   /** Services of another definition. */
   readonly declared?: ServiceTable
   readonly payloads?: PayloadStore
+  /** Where it shows what it has in hand, and what it counts. */
+  readonly slot?: HandSlot
+  readonly figures?: Figures
 }
 
 /** A worker with queues in memory, the test at their other ends in place of the engine. */
@@ -57,7 +61,7 @@ export class GivenWorker {
   readonly closeWorkersQueues: () => void
   #sent = 0
 
-  constructor(context: TestContext, { repliesDepth = 10, concurrency = 1, declared, payloads }: Setup = {}) {
+  constructor(context: TestContext, { repliesDepth = 10, concurrency = 1, declared, ...shown }: Setup = {}) {
     const requests = createMemoryQueue({ name: 'requests', maxMessages: 10, messageSize: MESSAGE })
     const replies = createMemoryQueue({ name: 'replies', maxMessages: repliesDepth, messageSize: MESSAGE })
     this.requests = requests.open()
@@ -127,15 +131,23 @@ export class GivenWorker {
       replies: workerReplies,
       registry: new Registry(declared === undefined ? definition : defineServices(declared), 'svc.ts'),
       concurrency,
-      cancels: this.cancels,
-      ...(payloads === undefined ? {} : { payloads }),
+      ...shown,
+      cancels: { isCancelled: (_, slot, generation) => this.cancels.isCancelled(slot, generation) },
       clock: this.clock,
       log: this.log,
     })
     this.worker.start()
+    if (declared === undefined) this.#takeAnnouncement()
     context.after(() => {
       for (const queue of [this.requests, this.replies, workerRequests, workerReplies]) queue.close()
     })
+  }
+
+  /** A process that has nothing to say of its services says that it is there. */
+  #takeAnnouncement(): void {
+    const into = Buffer.alloc(MESSAGE)
+    const [frame, ...others] = mustFrames(into.subarray(0, this.replies.shift(into)))
+    assert.deepEqual([frame?.kind, frame?.body.byteLength, others.length], [FrameKind.Announcement, 0, 0])
   }
 
   /** Puts a call into the request queue. */

@@ -1,6 +1,50 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { CancelTable } from '../../ipc/cancel-board.ts'
+import { ProcessKind, Scoreboard, scoreboardBytes, type Claimant } from '../../ipc/scoreboard.ts'
+import { Limits } from '../../shared/limits.ts'
+
+const ENGINE: Claimant = { kind: ProcessKind.Engine, pid: 1, start: 1, engine: 2, epoch: 9, concurrency: 0 }
+
+class Bench {
+  readonly reserved: [number, number][] = []
+  readonly board: Scoreboard
+
+  constructor() {
+    const memory = { memory: new ArrayBuffer(scoreboardBytes(128)), reserve: (...part: [number, number]) => void this.reserved.push(part) }
+    this.board = Scoreboard.format(memory, () => true, { epoch: 9, inboxBytes: 128 })
+  }
+}
+
+describe('the tables of all engine processes', () => {
+  it('each have their own calls, from when their engine has its slot', () => {
+    const { board } = new Bench()
+    assert.equal(board.cancels.isCancelled(3, 5, 0), false, 'memory that nobody has taken is not looked at')
+    board.claim({ ...ENGINE, pid: 1, engine: 3 })
+    board.claim({ ...ENGINE, pid: 2, engine: 4 })
+    board.cancels.of(3).cancel(5, 7)
+    assert.deepEqual(
+      [3, 4, 5, 15].map((engine) => board.cancels.isCancelled(engine, 5, 7)),
+      [true, false, false, false],
+    )
+    board.cancels.of(4).cancel(Limits.cancelSlots - 1, 8)
+    assert.equal(board.cancels.isCancelled(4, Limits.cancelSlots - 1, 8), true)
+    for (const engine of [16, 35, 65_535]) assert.equal(board.cancels.isCancelled(engine, 5, 7), false)
+    assert.throws(() => board.cancels.of(16), RangeError)
+  })
+
+  it('take their memory with the slot, and begin empty whatever the engine before has left', () => {
+    const { board, reserved } = new Bench()
+    const first = board.claim(ENGINE)
+    assert.ok(reserved.some(([offset, length]) => offset % 4096 === 0 && length === Limits.cancelSlots * 4))
+    board.cancels.of(2).cancel(5, 7)
+    first.release()
+    board.claim(ENGINE)
+    assert.equal(board.cancels.isCancelled(2, 5, 7), false)
+    // No inbox and no other table was written to.
+    for (let engine = 0; engine < Limits.engines; engine++) if (engine !== 2) assert.equal(board.cancels.of(engine).isCancelled(0, 0), true)
+  })
+})
 
 describe('a table of cancelled calls', () => {
   it('tells those that were cancelled, to all that have its memory', () => {

@@ -25,6 +25,7 @@ class FakeTransport implements Transport {
   readonly arena: Buffer | undefined
   readonly told: string[] = []
   connections = 0
+  refused = 0
   /** False: the peer does not read. */
   takes = true
   /** Bytes that wait for a peer that reads slowly. */

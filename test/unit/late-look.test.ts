@@ -23,9 +23,9 @@ it('a service that comes while calls wait, and takes one, is watched within 100 
     queue.open(),
   ]
   const ends: (() => void)[] = []
-  const watch = (_: unknown, onEnd: () => void): { close: () => void } => {
+  const watch = (_: unknown, onEnd: () => void): { close: () => void; kill: () => boolean } => {
     ends.push(onEnd)
-    return { close: () => undefined }
+    return { close: () => undefined, kill: () => false }
   }
   const services = new ServiceWatch({ board, engine: 0, epoch: EPOCH, watch, log })
   const common = { engine: 0, epoch: EPOCH, defaultTimeoutMs: 60_000, maxBacklog: 10, hasService: () => true }

@@ -177,7 +177,9 @@ describe('scoreboard: processes that have ended', () => {
     assert.ok(gone)
     assert.deepEqual(others, [])
     assert.equal(gone.pid, 1)
-    assert.deepEqual(board.callsInHandOf(gone), [{ engine: 0, epoch: 7, call: 1, generation: 2, service: 3, since: 100, deadline: 200 }])
+    assert.deepEqual(board.callsInHandOf(gone), [
+      { engine: 0, epoch: 7, call: 1, generation: 2, service: 3, since: 100, deadline: 200, waits: false },
+    ])
     assert.equal(board.inboxOf(gone)?.toString('latin1', 0, 16), 'the last message')
     assert.equal(board.free(gone), true)
     assert.deepEqual(board.ended(), [])
@@ -236,17 +238,18 @@ describe('scoreboard: processes that have ended', () => {
 })
 
 describe('scoreboard: calls in hand', () => {
-  test('are read as they were put, numbers of 32 bits and times of 48 included, oldest first', () => {
+  test('are read as they were put, numbers of 32 bits and times of 48 and 47 included, oldest first', () => {
     const { board } = new Bench()
     const slot = board.claim(service(1, { concurrency: 64 }))
     const u32 = 2 ** 32 - 1
-    slot.put(15, u32, u32, u32, 127, 2 ** 48 - 1.5, 2 ** 48 - 1.5)
+    const entry = slot.put(15, u32, u32, u32, 127, 2 ** 48 - 1.5, 2 ** 47 - 1.5)
+    slot.waits(entry)
     slot.put(0, 0, 0, 0, 0, 2 ** 31 + 0.9, 2 ** 32 + 0.1)
     const [occupant] = board.occupants()
     assert.ok(occupant)
     assert.deepEqual(board.callsInHandOf(occupant), [
-      { engine: 0, epoch: 0, call: 0, generation: 0, service: 0, since: 2 ** 31, deadline: 2 ** 32 + 1 },
-      { engine: 15, epoch: u32, call: u32, generation: u32, service: 127, since: 2 ** 48 - 2, deadline: 2 ** 48 - 1 },
+      { engine: 0, epoch: 0, call: 0, generation: 0, service: 0, since: 2 ** 31, deadline: 2 ** 32 + 1, waits: false },
+      { engine: 15, epoch: u32, call: u32, generation: u32, service: 127, since: 2 ** 48 - 2, deadline: 2 ** 47 - 1, waits: true },
     ])
   })
 

@@ -92,6 +92,14 @@ class ClosedSlot implements HandSlot {
     if (this.isClosed) throw new TypeError('the memory is detached')
     this.inHand--
   }
+
+  waits(): void {
+    if (this.isClosed) throw new TypeError('the memory is detached')
+  }
+
+  beat(): void {
+    if (this.isClosed) throw new TypeError('the memory is detached')
+  }
 }
 
 describe('the signal of a call', () => {
