@@ -108,6 +108,7 @@ async function start(options: AppProcessOptions, log: ProcessLog, closers: Close
     engine: ENGINE.engine,
     epoch: instance.epoch,
     watch: watchProcess,
+    ...(config.svcHangMs === 0 ? {} : { hangs: { graceMs: config.svcHangMs, clock, wheel } }),
     log,
   })
   closers.add(() => services.close())

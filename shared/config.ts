@@ -30,7 +30,7 @@ const PROXY_FIELDS = ['x-forwarded', 'forwarded'] as const
 /** The word for proxies that come by the Unix socket. */
 const UNIX_PEERS = 'unix'
 
-/** The configuration of one instance. Times are in seconds, as in Node++, and may have decimals. */
+/** The configuration of one instance. Times are in seconds, as in Node++, and may have decimals, where their names do not say otherwise. */
 export interface Config {
   readonly httpPort: number
   readonly httpAddress: readonly string[]
@@ -52,6 +52,8 @@ export interface Config {
   readonly ASYNCSvcProcesses: number
   readonly ASYNCSvcConcurrency: number
   readonly ASYNCDefTimeout: number
+  /** Milliseconds; 0 for never. */
+  readonly svcHangMs: number
   readonly maxBacklog: number
   readonly maxBacklogBytes: number
   readonly maxPerService: number
@@ -228,6 +230,11 @@ const SETTINGS: Settings = {
     about: 'Calls that a service process runs at a time while they wait for something, where svc does not say it.',
   },
   ASYNCDefTimeout: { ...seconds(0.001, 1800), initial: 60, about: 'Deadline of a call that names none.' },
+  svcHangMs: {
+    ...whole(0, 86_400_000, 'milliseconds'),
+    initial: 10_000,
+    about: 'How long past its deadline a call may block its service process before that is killed and replaced; 0 never kills.',
+  },
   maxBacklog: { ...whole(0, 1_000_000, 'calls'), initial: 10_000, about: 'Calls that may wait for room in the request queue.' },
   // Ten thousand calls of 6 KiB, and no more memory than the smallest machine can spare.
   maxBacklogBytes: {
@@ -396,6 +403,7 @@ export function loadConfig(sources: ConfigSources): Config {
     ASYNCSvcProcesses: value('ASYNCSvcProcesses'),
     ASYNCSvcConcurrency: value('ASYNCSvcConcurrency'),
     ASYNCDefTimeout: value('ASYNCDefTimeout'),
+    svcHangMs: value('svcHangMs'),
     maxBacklog: value('maxBacklog'),
     maxBacklogBytes: value('maxBacklogBytes'),
     maxPerService: value('maxPerService'),

@@ -87,6 +87,12 @@ export const Limits = {
   /** pending calls of an engine process that can be marked as cancelled on the scoreboard, 4 bytes each: maxBacklog by default, and what is
    * in the queue and in hand besides. Slots of pending calls are used from 0 on, so that only calls beyond as many are run in vain */
   cancelSlots: 16_384,
+  /** milliseconds between two looks at a service process that seems to be blocked, and looks in a row in which it has to show no sign of life:
+   * the engine goes by its own clock, so that a machine that stood still kills nobody */
+  hangLookMs: 250,
+  hangLooks: 4,
+  /** milliseconds between two looks for such a process while calls are out that nobody waits for */
+  hangSearchMs: 1000,
   /** services whose figures are kept apart; those of any more are added up in one row */
   scoreboardServices: 128,
   /** milliseconds between two writes of a process's figures to the scoreboard: what a status page needs, and what a kill loses of them */

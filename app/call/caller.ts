@@ -158,7 +158,10 @@ export class Caller {
   cancel(call: OutgoingCall): void {
     if (this.#pending.take(call.call, call.generation) === undefined) return
     if (call.isWaiting) this.#backlog.remove(call)
-    else this.#options.cancels?.cancel(call.call, call.generation)
+    else {
+      this.#options.cancels?.cancel(call.call, call.generation)
+      this.#options.services?.outlasts(call.deadline)
+    }
     this.#giveUp(call).failed(cancelled(call.service.name, 'was given up'))
   }
 
@@ -193,6 +196,7 @@ export class Caller {
     if (call === undefined) return
     const { name } = call.service
     if (call.isWaiting) this.#backlog.remove(call)
+    else this.#options.services?.outlasts(call.deadline)
     this.#options.figures?.timedOut(name)
     this.#giveUp(call).failed(new NppError('NPP_CALL_TIMEOUT', `service ${name} did not reply before the deadline of the call`))
   }
@@ -335,6 +339,7 @@ export class Caller {
 
   #sent(call: OutgoingCall): void {
     if (call.wantsReply) return
+    this.#options.services?.outlasts(call.deadline)
     this.#pending.take(call.call, call.generation)
     this.#end(call).replied(undefined)
   }

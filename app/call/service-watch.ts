@@ -3,7 +3,10 @@ import { NO_GENERATION, messageLengthOf } from '../../ipc/frame.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
 import { ProcessKind, type Occupant, type Scoreboard } from '../../ipc/scoreboard.ts'
 import type { ProcessWatch, ProcessWatchOptions } from '../../native/index.ts'
+import type { Clock } from '../../shared/clock.ts'
 import type { Log } from '../../shared/log.ts'
+import type { TimerWheel } from '../../shared/timer-wheel.ts'
+import { HangWatch } from './hang-watch.ts'
 
 /** Who is told of calls that nobody will reply to. */
 export interface Bereaved {
@@ -22,6 +25,8 @@ export interface ServiceWatchOptions {
   readonly epoch: number
   /** Tells when a process ends, also one that has ended already. */
   readonly watch: (options: ProcessWatchOptions, onEnd: () => void) => ProcessWatch
+  /** When a process is held to be blocked, and is killed; without it none is. */
+  readonly hangs?: { readonly graceMs: number; readonly clock: Clock; readonly wheel: TimerWheel }
   readonly log: Log
 }
 
@@ -32,11 +37,16 @@ export interface ServiceWatchOptions {
 export class ServiceWatch {
   readonly #options: ServiceWatchOptions
   readonly #watches = new Map<string, ProcessWatch>()
+  readonly #hangs: HangWatch | undefined
   #bereaved: Bereaved | undefined
   #seen = -1
 
   constructor(options: ServiceWatchOptions) {
     this.#options = options
+    const { board, engine, epoch, hangs } = options
+    if (hangs === undefined) return
+    const blocked = (occupant: Occupant, service: string, overdueMs: number): void => this.#kill(occupant, service, overdueMs)
+    this.#hangs = new HangWatch({ board, engine, epoch, ...hangs, blocked })
   }
 
   /** Names who is told. */
@@ -53,7 +63,7 @@ export class ServiceWatch {
     const present = new Set<string>()
     for (const occupant of board.occupants()) {
       if (occupant.kind !== ProcessKind.Service) continue
-      const key = `${occupant.slot}/${occupant.state}`
+      const key = keyOf(occupant)
       present.add(key)
       if (this.#watches.has(key)) continue
       this.#watches.set(
@@ -68,9 +78,24 @@ export class ServiceWatch {
     }
   }
 
+  /** Nobody waits any more for a call of this deadline that has left; whoever has it is to be done by then, and a grace later at the latest. */
+  outlasts(deadline: number): void {
+    this.#hangs?.outlasts(deadline)
+  }
+
   close(): void {
+    this.#hangs?.close()
     for (const open of this.#watches.values()) open.close()
     this.#watches.clear()
+  }
+
+  #kill(occupant: Occupant, service: string, overdueMs: number): void {
+    this.look()
+    const killed = this.#watches.get(keyOf(occupant))?.kill() === true
+    this.#options.log.error(
+      { pid: occupant.pid, service, overdueMs: Math.round(overdueMs) },
+      `npp_svc is blocked: its event loop does not turn, and the call that it has is past its deadline; ${killed ? 'killed' : 'it could not be killed'}`,
+    )
   }
 
   #ended(key: string, occupant: Occupant): void {
@@ -99,4 +124,8 @@ export class ServiceWatch {
     while (reader.next()) if (reader.generation !== NO_GENERATION) taken.push({ call: reader.call, generation: reader.generation })
     return taken
   }
+}
+
+function keyOf({ slot, state }: Occupant): string {
+  return `${slot}/${state}`
 }

@@ -170,6 +170,14 @@ const KINDS: readonly (readonly [ConfigKey, readonly (readonly [string, Config[C
     ['', '0', '1800.1', '-1', '1s', '.5', '1.', 'Infinity', 'NaN'],
   ],
   [
+    'svcHangMs',
+    [
+      ['0', 0],
+      ['86400000', 86_400_000],
+    ],
+    ['86400001', '-1', '1.5'],
+  ],
+  [
     'maxBacklog',
     [
       ['0', 0],

@@ -91,3 +91,34 @@ describe('a process that says that it is here', () => {
     assert.deepEqual([watched, given.caller.strayMessages], [[5], 0])
   })
 })
+
+describe('a call that was given up after it had left', () => {
+  it('has the watch look for a process that it blocks; one that never left does not', async (context) => {
+    const scoreboard = board()
+    const outlasted: number[] = []
+    class Listening extends ServiceWatch {
+      override outlasts(deadline: number): void {
+        outlasted.push(deadline)
+      }
+    }
+    const services = new Listening({ board: scoreboard, engine: ENGINE, epoch: EPOCH, watch, log: new RecordedLog() })
+    const given = new GivenCaller(context, { depth: 1, services })
+    const now = given.clock.monotonic()
+    const aborter = new AbortController()
+    const [late, aborted] = [given.call('a', 1, { timeoutMs: 100 }), given.call('b', 1, { timeoutMs: 300, signal: aborter.signal })]
+    given.take()
+    await turns(2)
+    given.take()
+    await turns(2)
+    await given.callNoReply('c', 1, { timeoutMs: 500 }).promise
+    const waiting = given.call('d', 1, { timeoutMs: 50 })
+    assert.equal(given.caller.waiting, 1)
+    given.pass(100)
+    aborter.abort()
+    for (const call of [late, aborted, waiting]) await failure(call)
+    assert.deepEqual(
+      outlasted.toSorted((a, b) => a - b),
+      [now + 100, now + 300, now + 500],
+    )
+  })
+})
