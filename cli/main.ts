@@ -1,15 +1,18 @@
 import { readFileSync } from 'node:fs'
+import { createSystemClock } from '../shared/clock.ts'
 import { loadConfig, type Config } from '../shared/config.ts'
 import { NppError, stackOf } from '../shared/errors.ts'
 import { defaultInstanceId, findSite, type SiteFiles } from '../shared/site.ts'
 import cluster from 'node:cluster'
 import { parseCommandLine, type CommandLine } from './command-line.ts'
 import { doctor } from './doctor.ts'
+import { sayStatus, statusOf } from './status.ts'
 
 const USAGE = `npp — a web engine for Linux in TypeScript
 
   npp start [site folder]   serve a site: one npp_app and its npp_svc processes
   npp svc [site folder]     one more service process for a running instance
+  npp status [site folder]  what a running instance does: its processes, its services (--json for programs)
   npp doctor                what this machine has of what npp needs
   npp --version
 
@@ -33,6 +36,8 @@ export async function run(args: readonly string[], self: string): Promise<number
         return await start(line, self)
       case 'svc':
         return await service(line)
+      case 'status':
+        return showStatus(line)
       case 'doctor':
         return doctor((text) => process.stdout.write(`${text}\n`))
       case 'version':
@@ -61,6 +66,13 @@ async function start(line: CommandLine, self: string): Promise<number> {
 async function service(line: CommandLine): Promise<number> {
   const { runService } = await import('../svc/main.ts')
   return ended(await runService({ ...prepare(line), supervised: cluster.isWorker }))
+}
+
+function showStatus(line: CommandLine): number {
+  const now = { clock: createSystemClock().monotonic(), wall: Date.now() }
+  const status = statusOf(prepare(line).instanceId, now)
+  process.stdout.write(line.json ? `${JSON.stringify(status, undefined, 2)}\n` : sayStatus(status))
+  return 0
 }
 
 function prepare(line: CommandLine): { site: SiteFiles; config: Config; instanceId: string } {

@@ -1,5 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { createSharedMemory, isProcessAlive, openSharedMemory, unlinkSharedMemory, type SharedMemoryHandle } from '../native/index.ts'
+import {
+  createSharedMemory,
+  isProcessAlive,
+  openSharedMemory,
+  readSharedMemory,
+  unlinkSharedMemory,
+  type SharedMemoryHandle,
+} from '../native/index.ts'
 import { NppError } from '../shared/errors.ts'
 import { Scoreboard } from './scoreboard.ts'
 import { FIXED_BYTES, scoreboardBytes } from './scoreboard-layout.ts'
@@ -96,6 +103,15 @@ export function openScoreboard(id: string, { inboxBytes }: { readonly inboxBytes
     handle.close()
     throw error
   }
+}
+
+/**
+ * A copy of the scoreboard of an instance as it is now, for people and for metrics: nothing is written, and nobody sees that it was read. Throws
+ * NppError NPP_SHM_MISSING where there is none, and else as openScoreboard.
+ */
+export function copyScoreboard(id: string): Scoreboard {
+  const memory = readSharedMemory(scoreboardName(id))
+  return new Scoreboard({ memory, reserve: () => undefined }, isProcessAlive)
 }
 
 /** Removes the scoreboard of an instance whose engine is dead. False when there was none. */

@@ -35,7 +35,7 @@ import type { ServiceReading } from './service-figures.ts'
 export { ClaimedSlot, Counter, ProcessKind, ProcessPhase } from './scoreboard-slot.ts'
 export type { CallInHand } from './scoreboard-slot.ts'
 export { bucketOf, OTHER_SERVICES, ServiceFigures, ServiceTable } from './service-figures.ts'
-export type { ServiceReading } from './service-figures.ts'
+export type { HistogramReading, ServiceReading } from './service-figures.ts'
 export { scoreboardBytes } from './scoreboard-layout.ts'
 
 /** What a scoreboard stands in: a file in memory, or in unit tests an ArrayBuffer. */

@@ -10,6 +10,7 @@ export type { ProcessWatch, ProcessWatchOptions } from './process-watch.ts'
 export {
   createSharedMemory,
   openSharedMemory,
+  readSharedMemory,
   SHARED_MEMORY_FOLDER,
   sharedMemoryError,
   sharedMemoryPath,

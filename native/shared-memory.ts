@@ -1,9 +1,12 @@
-import { fstatSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, renameSync, unlinkSync } from 'node:fs'
 import { errnoOf, messageOf, NppError } from '../shared/errors.ts'
 import { addon, type AddonSharedMemory } from './addon.ts'
 
 /** Where files lie in memory, for programs that share some: shm_overview(7). */
 export const SHARED_MEMORY_FOLDER = '/dev/shm'
+
+const OWNER_ONLY = 0o600
+const ALL_MODE_BITS = 0o7777
 
 export interface SharedMemoryCreation {
   /** 1 to 255 bytes without a slash, not beginning with a dot. */
@@ -176,5 +179,29 @@ export function unlinkSharedMemory(name: string): boolean {
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return false
     throw sharedMemoryError(error, `Unlinking the shared memory ${name} failed`)
+  }
+}
+
+/**
+ * What is in such a file, by read(2): the file is opened for reading alone, and holes in it take no memory. Words that other processes write
+ * meanwhile are of one moment each, all of it is not. Throws NppError NPP_SHM_MISSING, NPP_SHM_PERMISSION for a file of another user or mode, a link or
+ * no file at all, or NPP_SHM_FAILED.
+ */
+export function readSharedMemory(name: string): ArrayBuffer {
+  const path = sharedMemoryPath(name)
+  const what = `Reading the shared memory ${name} failed`
+  let descriptor = -1
+  try {
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY)
+    const status = fstatSync(descriptor)
+    if (!status.isFile() || status.uid !== process.geteuid?.() || (status.mode & ALL_MODE_BITS) !== OWNER_ONLY)
+      throw new NppError('NPP_SHM_PERMISSION', `${what}: it is not a file of this user with the mode 0600.`)
+    const bytes = Buffer.alloc(status.size)
+    for (let at = 0, read = -1; at < status.size && read !== 0; at += read) read = readSync(descriptor, bytes, at, status.size - at, at)
+    return bytes.buffer
+  } catch (error) {
+    throw sharedMemoryError(error, what)
+  } finally {
+    if (descriptor !== -1) closeSync(descriptor)
   }
 }

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { chownSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, test, type TestContext } from 'node:test'
-import { createScoreboard, openScoreboard, removeScoreboard, scoreboardName, type ScoreboardFile } from '../../ipc/scoreboard-file.ts'
+import {
+  copyScoreboard,
+  createScoreboard,
+  openScoreboard,
+  removeScoreboard,
+  scoreboardName,
+  type ScoreboardFile,
+} from '../../ipc/scoreboard-file.ts'
 import { Counter, ProcessKind, scoreboardBytes, type ClaimedSlot } from '../../ipc/scoreboard.ts'
 import { PosixQueue } from '../../ipc/posix-queue.ts'
 import { sweepSpills } from '../../ipc/spill.ts'
@@ -204,6 +211,22 @@ describe('a scoreboard of processes', () => {
     assert.equal(services.length, 4)
   })
 
+  test('is copied as it is, by who only reads it, and the copy leads to nothing of it', (context) => {
+    const id = uniqueInstance(context)
+    assert.throws(() => copyScoreboard(id), isCode('NPP_SHM_MISSING'))
+    const file = createFor(context, id)
+    const slot = claimIn(file)
+    slot.set(Counter.Requests, 5)
+    const copy = copyScoreboard(id)
+    assert.deepEqual(copy.read(), file.board.read())
+    copy.free(copy.occupants()[0] ?? assert.fail('it has no process'))
+    slot.set(Counter.Requests, 6)
+    assert.deepEqual(copy.occupants(), [])
+    assert.equal(file.board.occupants().length, 1)
+    assert.equal(mappingsOf(scoreboardName(id)), 1)
+    file.end()
+  })
+
   test('two instances side by side know nothing of each other', async (context) => {
     const [first, second] = [uniqueInstance(context), uniqueInstance(context)]
     const [one, two] = [createFor(context, first, 1), createFor(context, second, 2)]
@@ -236,6 +259,7 @@ describe('a scoreboard of processes', () => {
 })
 
 function isRefused(id: string): void {
+  assert.throws(() => copyScoreboard(id), isCode('NPP_SHM_PERMISSION'))
   assert.throws(() => openScoreboard(id, { inboxBytes: INBOX }), isCode('NPP_SHM_PERMISSION'))
   assert.throws(() => createScoreboard(id, { epoch: 1, inboxBytes: INBOX }), isCode('NPP_SHM_PERMISSION'))
   assert.deepEqual(filesOf(id), [scoreboardName(id)])
@@ -252,6 +276,7 @@ describe('a scoreboard that is none', () => {
       const id = uniqueInstance(context)
       writeFileSync(pathInMemory(scoreboardName(id)), bytes, { mode: 0o600 })
       assert.throws(() => openScoreboard(id, { inboxBytes: INBOX }), isCode('NPP_SHM_INVALID'))
+      assert.throws(() => copyScoreboard(id), isCode('NPP_SHM_INVALID'))
       assert.equal(mappingsOf(scoreboardName(id)), 0)
       createFor(context, id).end()
       assert.deepEqual(filesOf(id), [])

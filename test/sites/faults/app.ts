@@ -2,6 +2,12 @@ import { defineApp, forward, InputError, NppError, ServiceError } from 'npp/app'
 import { evenSchema } from './even-schema.ts'
 import type services from './svc.ts'
 
+/** The deadline that a request asks for, where it asks for one. */
+function settingsOf({ query }: { readonly query: URLSearchParams }): { readonly timeoutMs?: number } {
+  const timeoutMs = query.get('timeoutMs')
+  return timeoutMs === null ? {} : { timeoutMs: Number(timeoutMs) }
+}
+
 /** Codes of calls that were cancelled. */
 const cancelled: string[] = []
 
@@ -60,7 +66,9 @@ export default defineApp<typeof services>({
       res.text('second')
     })
     route.get('/split', (req, res) => res.header('X-Value', req.query.get('value') ?? '').text('ok'))
-    route.get('/identity/:token', async (req, res) => res.json(await req.callAsync('identity', { token: req.params.token })))
+    route.get('/identity/:token', async (req, res) =>
+      res.json(await req.callAsync('identity', { token: req.params.token }, settingsOf(req))),
+    )
     route.get('/slow/:token', async (req, res) => {
       const ms = Number(req.query.get('ms'))
       const timeoutMs = Number(req.query.get('timeoutMs') ?? 5000)
@@ -68,10 +76,11 @@ export default defineApp<typeof services>({
     })
     route.get('/again/:token', async (req, res) => {
       const input = { token: req.params.token, ms: Number(req.query.get('ms')) }
-      res.json(await (req.query.has('busy') ? req.callAsync('busyAgain', input) : req.callAsync('again', input)))
+      const settings = settingsOf(req)
+      res.json(await (req.query.has('busy') ? req.callAsync('busyAgain', input, settings) : req.callAsync('again', input, settings)))
     })
     route.get('/work/:token', async (req, res) => {
-      res.json(await req.callAsync('work', { token: req.params.token, ms: Number(req.query.get('ms')) }))
+      res.json(await req.callAsync('work', { token: req.params.token, ms: Number(req.query.get('ms')) }, settingsOf(req)))
     })
     route.get('/dies/:how', async (req, res) => res.json(await req.callAsync('dies', req.params.how)))
     route.get('/brief/:token', async (req, res) => res.json(await req.callAsync('brief', { token: req.params.token })))
@@ -99,7 +108,24 @@ export default defineApp<typeof services>({
       res.text('nobody reads this')
     })
     route.get('/cancelled', (req, res) => res.json(cancelled))
-    route.get('/busy', async (req, res) => res.json(await req.callAsync('busy', { ms: Number(req.query.get('ms')) })))
+    route.get('/busy', async (req, res) => res.json(await req.callAsync('busy', { ms: Number(req.query.get('ms')) }, settingsOf(req))))
+    // In one turn, and so in one message as soon as both services are known to be quick; the second call holds the others up.
+    route.get('/held-up', async (req, res) => {
+      const work = (token: string, ms: number, settings = {}): Promise<unknown> => req.callAsync('work', { token, ms }, settings)
+      const calls = [
+        work('before', 0),
+        work('blocks', Number(req.query.get('ms')), settingsOf(req)),
+        work('behind', 0),
+        req.callAsync('half', 8),
+      ]
+      const ends = await Promise.allSettled(calls)
+      res.json(ends.map((end) => (end.status === 'fulfilled' ? 'replied' : end.reason instanceof NppError ? end.reason.code : 'failed')))
+    })
+    route.get('/noted/:text', async (req, res) => {
+      const input = { text: req.params.text, ms: Number(req.query.get('ms')) }
+      res.json(await req.callAsync('noted', input, { ...settingsOf(req), signal: req.signal }))
+    })
+    route.get('/noted-page/*', forward('notedPage'))
     // @ts-expect-error: the site has no such service; this is what a build without type checks would run.
     route.get('/unknown', async (req, res) => res.json(await req.callAsync('unknown')))
     route.get('/throwing', async (req, res) => res.json(await req.callAsync('throwing')))

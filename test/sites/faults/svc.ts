@@ -47,6 +47,16 @@ export default defineServices({
     notes.push(text)
   },
   notes: () => notes,
+  // Waits, unless nobody waits for it.
+  noted: async ({ text, ms }: { readonly text: string; readonly ms: number }, { signal }) => {
+    notes.push(text)
+    await sleep(ms, undefined, { signal }).catch(() => notes.push(`${text}: ${String(signal.reason?.code)}`))
+    return notes
+  },
+  notedPage: page((req, res) => {
+    notes.push(req.path)
+    res.text('noted')
+  }),
   together: async (ms: number) => {
     mostTogether = Math.max(mostTogether, ++together)
     await sleep(ms)
