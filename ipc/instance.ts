@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../shared/clock.ts'
 import { NppError } from '../shared/errors.ts'
 import { Limits } from '../shared/limits.ts'
-import { claimQueue, ENGINE_LOCK, FIRST_SERVICE_LOCK, OwnedQueue } from './owned-queue.ts'
+import { claimQueue, ENGINE_LOCK, FIRST_SERVICE_LOCK, NOBODY, OwnedQueue, READY_LOCK } from './owned-queue.ts'
 import { PosixQueue } from './posix-queue.ts'
 import { createScoreboard, openScoreboard, removeScoreboard, type ScoreboardFile } from './scoreboard-file.ts'
 import { sweepSpills } from './spill.ts'
@@ -94,6 +94,7 @@ function tryOwn(id: string): OwnedInstance | undefined {
     try {
       sweepSpills(id, 0)
       const scoreboard = createScoreboard(id, { epoch: randomInt(1, 2 ** 32), inboxBytes: requests.messageSize })
+      requests.open()
       return new OwnedInstance(id, requests, replies, scoreboard)
     } catch (error) {
       replies.end()
@@ -187,8 +188,10 @@ export function tryAttach(id: string): AttachedInstance | undefined {
   }
 }
 
+/** Whether an engine lives that has all in place. */
 function isOwned(requests: PosixQueue): boolean {
-  return requests.lockedIn(ENGINE_LOCK, ENGINE_LOCK) === ENGINE_LOCK
+  // Not which: the kernel makes one lock of two that lie side by side.
+  return requests.lockedIn(READY_LOCK, READY_LOCK) !== NOBODY
 }
 
 /** Attaches as a service, waiting for the engine up to `attachMs`; undefined when none came or `signal` was aborted. */

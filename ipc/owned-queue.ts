@@ -5,10 +5,12 @@ import { PosixQueue } from './posix-queue.ts'
 
 /*
  * Who lives is told by locks on the queues themselves, which the kernel takes back when a process dies, however it dies: the engine holds byte 0,
- * each service the byte 1 + its pid. No file has to be written, and none is left behind.
+ * each service the byte 2 + its pid. No file has to be written, and none is left behind. On byte 1 of the request queue the engine says that
+ * the rest is there too: before, the other names may lead to what the engine before it left.
  */
 export const ENGINE_LOCK = 0
-export const FIRST_SERVICE_LOCK = 1
+export const READY_LOCK = 1
+export const FIRST_SERVICE_LOCK = 2
 export const TO_THE_END = 0
 export const NOBODY = -1
 
@@ -54,6 +56,7 @@ export class OwnedQueue implements MessageQueue {
   /** The last push was refused, and nobody has forgotten it. */
   #refused = false
   readonly #forwards: boolean
+  #isReady = false
   /** A message of a former queue that the newest had no room for. */
   #inHand: Buffer | undefined
 
@@ -75,6 +78,11 @@ export class OwnedQueue implements MessageQueue {
     return this.#queue.isCurrent()
   }
 
+  /** Lets services attach: all that they need is there. */
+  open(): void {
+    this.#isReady = this.#queue.lock(READY_LOCK, true)
+  }
+
   /**
    * Makes a queue under the name again; false where another engine has one there. Throws NppError NPP_QUEUE_LIMIT and others as
    * PosixQueue.open does; then all is as it was.
@@ -86,6 +94,7 @@ export class OwnedQueue implements MessageQueue {
     const before = this.#queue
     this.#former.push(before)
     this.#queue = fresh
+    if (this.#isReady) fresh.lock(READY_LOCK, true)
     before.onDrain(undefined)
     before.cancelDrain()
     fresh.onMessages(this.#messages)

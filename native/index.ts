@@ -52,12 +52,17 @@ function limitError(cause: unknown, opening: QueueOpening): NppError {
     )
   }
   const { maxMessages, messageSize } = opening
+  // mq_open(3) has no error of its own for RLIMIT_MSGQUEUE; descriptors were left, or the limits could not have been read.
+  const advice =
+    errnoOf(cause) === 'EMFILE'
+      ? 'RLIMIT_MSGQUEUE is the one that is too small: raise it (LimitMSGQUEUE= of a systemd unit, msgqueue in limits.conf), or remove queues that nobody uses.'
+      : 'Raise the one that is too small, or remove queues that nobody uses.'
   return new NppError(
     'NPP_QUEUE_LIMIT',
     `The system allows no queue ${opening.name} of ${maxMessages} messages of ${messageSize} bytes (${errnoOf(cause)}): it needs ` +
       `${queueBytes(maxMessages, messageSize)} bytes. Limits: ulimit -q (RLIMIT_MSGQUEUE, bytes in all queues of this user) ${sayLimit(limits.userBytes)}; ` +
       `sysctl fs.mqueue.msg_max ${sayLimit(limits.maxMessages)}, fs.mqueue.msgsize_max ${sayLimit(limits.messageSize)}, ` +
-      `fs.mqueue.queues_max ${sayLimit(limits.queuesMax)}. Raise the one that is too small, or remove queues that nobody uses.`,
+      `fs.mqueue.queues_max ${sayLimit(limits.queuesMax)}. ${advice}`,
     { cause },
   )
 }

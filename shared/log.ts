@@ -1,5 +1,6 @@
+import { createRequire } from 'node:module'
 import { pino } from 'pino'
-import { build as buildPretty } from 'pino-pretty'
+import type * as PinoPretty from 'pino-pretty'
 import type { Config, LogLevel } from './config.ts'
 import { Limits } from './limits.ts'
 
@@ -107,7 +108,9 @@ function bufferedSink(descriptor: number): Sink {
 
 /** A terminal gets each line at once: a person is watching. */
 function prettySink(): Sink {
-  const stream = buildPretty({ sync: true, colorize: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' })
+  // Loaded where somebody watches only: it is a fifth of what a service process loads, whose successor is waited for when it was killed.
+  const pretty: typeof PinoPretty = createRequire(import.meta.url)('pino-pretty')
+  const stream = pretty.build({ sync: true, colorize: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' })
   return { write: (line) => stream.write(line), flush: () => undefined, flushSync: () => undefined }
 }
 

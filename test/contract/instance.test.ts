@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { rmSync, symlinkSync } from 'node:fs'
 import { describe, test, type TestContext } from 'node:test'
 import { clearStale, ownInstance, queueNames, tryAttach } from '../../ipc/instance.ts'
+import { claimQueue } from '../../ipc/owned-queue.ts'
 import { PosixQueue } from '../../ipc/posix-queue.ts'
 import { scoreboardName } from '../../ipc/scoreboard-file.ts'
 import { writeSpill } from '../../ipc/spill.ts'
@@ -133,6 +134,24 @@ describe('who serves an instance', () => {
     attached?.detach()
     assert.equal(queuesOf(id).length, 2)
     assert.equal(tryAttach(id), undefined)
+  })
+
+  test('nobody attaches while an engine that follows a dead one is about to replace what that one left', async (context) => {
+    const id = freshId(context)
+    const owner = await otherProcess(context, id, 'await instance.ownInstance(id); console.log("owned")')
+    await owner.kill()
+    const queue = claimQueue(queueNames(id).requests)
+    assert.ok(queue)
+    assert.equal(queuesOf(id).length, 2)
+    assert.deepEqual(filesOf(id), [scoreboardName(id)])
+    assert.equal(tryAttach(id), undefined, 'reply queue and scoreboard are still those of the dead one')
+    queue.close()
+    const mine = await ownInstance(id)
+    const attached = tryAttach(id)
+    assert.equal(attached?.scoreboard.board.epoch, mine.epoch)
+    assert.ok(attached.isAlive() && attached.isWhole())
+    attached.detach()
+    mine.end()
   })
 
   test('the engine sees who is attached, and that one is gone after kill -9', async (context) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test, type TestContext } from 'node:test'
-import { claimQueue, FIRST_SERVICE_LOCK, OwnedQueue } from '../../ipc/owned-queue.ts'
+import { claimQueue, FIRST_SERVICE_LOCK, OwnedQueue, READY_LOCK } from '../../ipc/owned-queue.ts'
 import { BATCH_HEADER_BYTES } from '../../ipc/frame.ts'
 import { PosixQueue } from '../../ipc/posix-queue.ts'
 import { uniqueName, until } from '../support/queue-tools.ts'
@@ -63,7 +63,7 @@ describe('claiming a queue', () => {
     assert.ok(next)
     assert.equal(next.count(), 0)
     assert.equal(service.isCurrent(), false)
-    assert.equal(service.lockedIn(0, 0), -1, 'its engine is seen to be gone')
+    assert.equal(service.lockedIn(READY_LOCK, READY_LOCK), -1, 'its engine is seen to be gone')
     next.close()
   })
 })

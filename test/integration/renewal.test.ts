@@ -90,7 +90,7 @@ describe('a name that is removed under load', () => {
     test(`${what}: no call is lost, and the instance heals by itself`, async (context) => {
       const instance = await start(context)
       const services = attachedServices(instance.id)
-      const load = new SteadyLoad(instance.url)
+      const load = new SteadyLoad(context, instance.url)
       await load.more(200)
       for (let round = 0; round < 3; round++) {
         const before = performance.now()
@@ -134,7 +134,7 @@ describe('a name that cannot be had again', () => {
     const services = attachedServices(instance.id)
     const limits = readQueueLimits()
     execFileSync('prlimit', ['--pid', String(instance.pid), '--msgqueue=1:'])
-    const load = new SteadyLoad(instance.url)
+    const load = new SteadyLoad(context, instance.url)
     REMOVALS['the request queue']?.(instance.id)
     await eventually('the engine says why', () => said(instance, /cannot be made anew; tried again: .*RLIMIT_MSGQUEUE/) === 1)
     await load.more(200)
@@ -158,7 +158,7 @@ describe('a name that cannot be had again', () => {
     const second = await start(context, first.id)
     const secondServices = attachedServices(second.id)
     process.kill(first.pid, 'SIGCONT')
-    const loads = [new SteadyLoad(first.url, 6), new SteadyLoad(second.url, 6)]
+    const loads = [new SteadyLoad(context, first.url, 6), new SteadyLoad(context, second.url, 6)]
     await eventually('the first engine says so', () => said(first, /belongs to another npp_app by now/) > 0)
     for (const load of loads) await load.more(200)
     for (const load of loads) await load.end()

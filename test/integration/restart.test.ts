@@ -45,7 +45,7 @@ describe('npp_app is restarted, services by hand stay', () => {
       const services = await startServices(context, id)
       const pids = new Set(services.map(({ pid }) => pid))
       // Who is cut off, or finds nobody listening, asks again.
-      const load = new SteadyLoad(instance.url, 12, true)
+      const load = new SteadyLoad(context, instance.url, 12, true)
       for (let round = 0; round < 4; round++) {
         await load.more(100)
         const { port } = instance

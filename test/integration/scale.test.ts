@@ -35,7 +35,7 @@ describe('services that come and go', () => {
   test('by hand, with SIGTERM, under load: every call is answered, with its own answer', async (context) => {
     const instance = await start(context, { NPP_ASYNC_SVC_PROCESSES: '0' })
     const services = [await addService(context, instance)]
-    const load = new SteadyLoad(instance.url, 16)
+    const load = new SteadyLoad(context, instance.url, 16)
     const gone: NppProcess[] = []
     for (let round = 0; round < 6; round++) {
       services.push(await addService(context, instance))
@@ -58,7 +58,7 @@ describe('services that come and go', () => {
 
   test('under npp start, told to end one after the other: every call is answered, and as many run again', async (context) => {
     const instance = await start(context, { NPP_ASYNC_SVC_PROCESSES: '2', NPP_ASYNC_SVC_CONCURRENCY: '3' })
-    const load = new SteadyLoad(instance.url, 16)
+    const load = new SteadyLoad(context, instance.url, 16)
     for (let round = 0; round < 5; round++) {
       await eventually('two are attached', () => attachedServices(instance.id).length === 2)
       const [pid = 0] = attachedServices(instance.id)
@@ -108,7 +108,7 @@ describe('two instances of one site side by side', () => {
     const instances = [await start(context, settings), await start(context, settings)]
     for (const { id } of instances) await eventually('two are attached', () => attachedServices(id).length === 2)
     const services = instances.map(({ id }) => attachedServices(id))
-    const loads = instances.map(({ url }) => new SteadyLoad(url, 8))
+    const loads = instances.map(({ url }) => new SteadyLoad(context, url, 8))
     for (const load of loads) await load.more(500)
     for (const load of loads) await load.end()
     assert.deepEqual(

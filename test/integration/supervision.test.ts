@@ -102,12 +102,18 @@ describe('services under npp start', () => {
 
   test('one that is killed before it has attached counts as dying by itself', async (context) => {
     const instance = await start(context)
-    process.kill(await pidOf(instance.url), 'SIGKILL')
+    // One that is killed may live on for a moment.
+    const killed = [await pidOf(instance.url)]
+    process.kill(killed[0] ?? 0, 'SIGKILL')
     for (let round = 1; round <= 2; round++) {
       let starting: number | undefined
       // A start takes some hundred milliseconds until it attaches.
-      await eventually('the next is starting', () => (starting = childrenOf(instance.pid)[0]) !== undefined)
+      await eventually(
+        'the next is starting',
+        () => (starting = childrenOf(instance.pid).find((pid) => !killed.includes(pid))) !== undefined,
+      )
       process.kill(starting ?? 0, 'SIGKILL')
+      killed.push(starting ?? 0)
       await eventually('its death is noticed', () => delaysOf(instance).length === round)
     }
     assert.deepEqual(delaysOf(instance), [Limits.restartBackoffMs, Limits.restartBackoffMs * 2])

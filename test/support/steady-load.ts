@@ -21,10 +21,15 @@ export class SteadyLoad {
   readonly #url: string
   readonly #retries: boolean
   readonly #clients: readonly Promise<void>[]
+  readonly #cutOff = new AbortController()
   #ending = false
 
   /** `retries`: the engine comes and goes, so who gets no answer asks again until there is one. */
-  constructor(url: string, clients = 12, retries = false) {
+  constructor(context: { after(cleanUp: () => void): void }, url: string, clients = 12, retries = false) {
+    context.after(() => {
+      this.#ending = true
+      this.#cutOff.abort()
+    })
     this.#url = url
     this.#retries = retries
     this.#clients = Array.from({ length: clients }, (_, name) => this.#client(name))
@@ -61,7 +66,7 @@ export class SteadyLoad {
   async #ask(path: string, token: string): Promise<string> {
     let response: Response
     try {
-      response = await fetch(`${this.#url}${path}`, { signal: AbortSignal.timeout(30_000) })
+      response = await fetch(`${this.#url}${path}`, { signal: AbortSignal.any([this.#cutOff.signal, AbortSignal.timeout(30_000)]) })
       if (response.status !== 200) this.refusals.add(response.status)
       if (response.status !== 200) return `${response.status} ${await response.text()}`
       const value: unknown = await response.json()
