@@ -126,10 +126,11 @@ export class GivenWorker {
         throw new Error('the page fails')
       }),
     })
+    const registry = new Registry(declared === undefined ? definition : defineServices(declared), 'svc.ts')
     this.worker = new Worker({
       requests: workerRequests,
       replies: workerReplies,
-      registry: new Registry(declared === undefined ? definition : defineServices(declared), 'svc.ts'),
+      registry,
       concurrency,
       ...shown,
       cancels: { isCancelled: (_, slot, generation) => this.cancels.isCancelled(slot, generation) },
@@ -137,7 +138,7 @@ export class GivenWorker {
       log: this.log,
     })
     this.worker.start()
-    if (declared === undefined) this.#takeAnnouncement()
+    if (registry.declarations.length === 0) this.#takeAnnouncement()
     context.after(() => {
       for (const queue of [this.requests, this.replies, workerRequests, workerReplies]) queue.close()
     })

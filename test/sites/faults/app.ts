@@ -37,6 +37,7 @@ export default defineApp<typeof services>({
     })
     // An object that is made a promise only where it is looked at.
     route.get('/throws-then', () =>
+      // oxlint-disable-next-line unicorn/no-thenable
       Object.defineProperty(Promise.resolve(), 'then', {
         get: () => {
           throw new Error('secret of the getter')
