@@ -224,6 +224,12 @@ export class Scoreboard {
     const occupants = this.occupants().filter(({ kind }) => kind === ProcessKind.Engine)
     const words = new Int32Array(anew.memory)
     words.set(this.#words.subarray(0, FIXED_BYTES / Int32Array.BYTES_PER_ELEMENT))
+    // What an engine has cancelled stays cancelled, and its table has its memory: the engine goes on writing there.
+    for (const { engine } of occupants) {
+      anew.reserve(cancelsAt(engine), CANCELS_BYTES)
+      const from = cancelsAt(engine) / Int32Array.BYTES_PER_ELEMENT
+      words.set(this.#words.subarray(from, from + CANCELS_BYTES / Int32Array.BYTES_PER_ELEMENT), from)
+    }
     for (let slot = 0; slot < Limits.scoreboardSlots; slot++) {
       if (occupants.some((engine) => engine.slot === slot)) continue
       const base = slotAt(slot) / Int32Array.BYTES_PER_ELEMENT

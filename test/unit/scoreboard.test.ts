@@ -13,6 +13,7 @@ import {
   type Claimant,
   type ProcessProbe,
 } from '../../ipc/scoreboard.ts'
+import { cancelsAt, CANCELS_BYTES } from '../../ipc/scoreboard-layout.ts'
 import { NppError } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
 import { isCode } from '../support/codes.ts'
@@ -140,10 +141,13 @@ describe('scoreboard: made anew', () => {
     const engine = board.claim(ENGINE)
     engine.set(Counter.Requests, 99)
     const row = board.services.rowOf('sum', 1)
+    board.cancels.of(ENGINE.engine).cancel(5, 9)
     const anew = new Bench(new ArrayBuffer(scoreboardBytes(INBOX)))
     board.copyTo(anew)
     const copy = new Bench(anew.memory, false).board
     assert.equal(copy.epoch, board.epoch)
+    assert.equal(copy.cancels.isCancelled(ENGINE.engine, 5, 9), true)
+    assert.ok(anew.reserved.some(([offset, length]) => offset === cancelsAt(ENGINE.engine) && length === CANCELS_BYTES))
     assert.notEqual(copy.changes, board.changes)
     assert.deepEqual(
       copy.occupants(),
