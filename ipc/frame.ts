@@ -92,6 +92,18 @@ export function disownFrame(bytes: Buffer, frameStart: number): void {
   bytes.writeUInt32LE(NO_GENERATION, frameStart + GENERATION_AT)
 }
 
+/** Where a frame says how often it was given back, and the value there of one that a service has begun to run. */
+const RETURNS_AT = 3
+export const BEGUN = 0xff
+
+/**
+ * The frame that begins at `frameStart` is run from now on: who looks at the message when its service was killed knows that the call was perhaps
+ * run, in whole or in part. Of one that is not marked he knows that it was not. With `returns` it is not run after all.
+ */
+export function markFrame(bytes: Uint8Array, frameStart: number, returns: number = BEGUN): void {
+  bytes[frameStart + RETURNS_AT] = returns
+}
+
 /** Where the message ends that stands at the beginning of `bytes`, by what its frames say; 0 where they say something that cannot be. */
 export function messageLengthOf(bytes: Buffer): number {
   if (bytes.byteLength < BATCH_HEADER_BYTES) return 0

@@ -2,7 +2,7 @@ import { BatchReader } from '../ipc/batch-reader.ts'
 import { BatchWriter } from '../ipc/batch-writer.ts'
 import type { CancelLookup } from '../ipc/cancel-board.ts'
 import type { Decoded } from '../ipc/body.ts'
-import { DecodeError, FrameKind, disownFrame } from '../ipc/frame.ts'
+import { DecodeError, FrameKind, disownFrame, markFrame } from '../ipc/frame.ts'
 import type { MessageQueue } from '../ipc/message-queue.ts'
 import { NameCache } from '../ipc/name-cache.ts'
 import { discardPayload, type PayloadStore } from '../ipc/payload-store.ts'
@@ -186,6 +186,7 @@ export class Worker {
       const isLate = this.#stopping || (this.#begun > 0 && this.#now - this.#takenAt >= Limits.callBatchMs)
       if (isLate && this.#giveBack()) continue
       this.#begun++
+      markFrame(this.#reader.bytes, this.#reader.frameStart)
       this.#run()
       if (firstReplyAt < 0) firstReplyAt = this.#now
       else if (this.#now - firstReplyAt >= Limits.callBatchMs) {
@@ -258,12 +259,15 @@ export class Worker {
     writer.begin(reader.engine, reader.epoch)
     writer.returned(reader.bytes, reader.frameStart, reader.bodyEnd, reader.returns + 1)
     const { requests } = this.#options
+    // Before it is in the queue: killed in between, the call is lost here, but never run twice.
+    markFrame(reader.bytes, reader.frameStart)
     if (requests.push(writer.bytes, 0, writer.length, reader.priority)) {
       // It is in the queue, and perhaps in another's hand: not to be looked for here.
       disownFrame(reader.bytes, reader.frameStart)
       return true
     }
     requests.cancelDrain()
+    markFrame(reader.bytes, reader.frameStart, reader.returns)
     return false
   }
 

@@ -44,6 +44,8 @@ export class Backlog {
   #isHandClosed = false
   /** A call of it was given up. */
   #isHandStale = false
+  /** Messages that come back from services that have ended. */
+  readonly #returned: Buffer[] = []
 
   constructor(options: BacklogOptions) {
     this.#options = options
@@ -74,9 +76,22 @@ export class Backlog {
     if (lane.isListed && lane.first === undefined) this.#unlist(lane)
   }
 
+  /** Sends a message of a call that was in the queue before and was not run: before all others, as soon as there is room. */
+  sendBack(message: Buffer): void {
+    this.#returned.push(message)
+    if (!this.isBlocked) this.flush()
+  }
+
   /** Sends what there is room for. True when all has left. */
   flush(): boolean {
     const { requests, writer } = this.#options
+    while (this.#returned.length > 0) {
+      if (!requests.push(this.#returned[0]!, 0, undefined, PRIORITIES - 1)) {
+        this.isBlocked = true
+        return false
+      }
+      this.#returned.shift()
+    }
     if (this.#isHandStale || (this.#hand.length > 0 && this.#highest() > this.#hand[0]!.priority)) this.#takeBack()
     while (this.#fill()) {
       if (!requests.push(writer.bytes, 0, writer.length, this.#hand[0]!.priority)) {
@@ -98,6 +113,7 @@ export class Backlog {
 
   /** Forgets all calls. */
   clear(): void {
+    this.#returned.length = 0
     this.#takeBack()
     for (let level = this.#highest(); level !== -1; level = this.#highest()) {
       const { lanes } = this.#levels[level]!

@@ -228,6 +228,11 @@ export class Caller {
     this.#giveUp(call).failed(fault ?? new NppError('NPP_SERVICE_DIED', `the process that ran service ${name} ended before it had replied`))
   }
 
+  /** The service process that had the call of this message is gone, and had not begun it. */
+  takeBack(message: Buffer): void {
+    if (!this.#stopped) this.#backlog.sendBack(message)
+  }
+
   /** A service process is gone, and all that it has sent has been received. */
   ended(pid: number): void {
     this.#options.payloads?.discardAllOf(pid)

@@ -1,5 +1,6 @@
 import { BatchReader } from '../../ipc/batch-reader.ts'
-import { NO_GENERATION, messageLengthOf } from '../../ipc/frame.ts'
+import { BatchWriter } from '../../ipc/batch-writer.ts'
+import { BEGUN, FrameKind, NO_GENERATION, messageLengthOf } from '../../ipc/frame.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
 import { ProcessKind, type Occupant, type Scoreboard } from '../../ipc/scoreboard.ts'
 import type { ProcessWatch, ProcessWatchOptions } from '../../native/index.ts'
@@ -14,6 +15,8 @@ export interface Bereaved {
   receiveAll(): void
   /** The service process that had this call in hand is gone. */
   died(call: number, generation: number): void
+  /** The service process that is gone had taken this call and not begun it: a message for another one. */
+  takeBack(message: Buffer): void
   /** Told last: nothing of the process is needed any more. */
   ended(pid: number): void
 }
@@ -32,7 +35,8 @@ export interface ServiceWatchOptions {
 
 /**
  * Watches over the service processes of the scoreboard. When one ends without having given its slot back, the calls that it had in hand are
- * told of at once: those that it has marked as running, and those of the last message that it took.
+ * told of at once: those that it has marked as running, and those of the last message that it took. Of the latter those that it had not begun
+ * go back to the queue, whatever their service is: nobody has run them.
  */
 export class ServiceWatch {
   readonly #options: ServiceWatchOptions
@@ -108,22 +112,41 @@ export class ServiceWatch {
     const taken = this.#taken(occupant).filter(
       (one) => !lost.some((other) => other.call === one.call && other.generation === one.generation),
     )
-    for (const { call, generation } of [...lost, ...taken]) this.#bereaved?.died(call, generation)
+    for (const { call, generation } of [...lost, ...taken.filter(({ message }) => message === undefined)])
+      this.#bereaved?.died(call, generation)
+    for (const { message } of taken) if (message !== undefined) this.#bereaved?.takeBack(message)
     this.#bereaved?.ended(occupant.pid)
     if (board.free(occupant)) log.debug({ pid: occupant.pid }, 'a service process ended without giving its slot back')
   }
 
-  /** Calls of the last message that the process took. Most of them were replied to; the generation tells. */
-  #taken(occupant: Occupant): { readonly call: number; readonly generation: number }[] {
+  /** Calls of the last message that the process took. Most of those that were begun were replied to; the generation tells. */
+  #taken(occupant: Occupant): Taken[] {
     const inbox = this.#options.board.inboxOf(occupant)
     if (inbox === undefined) return []
     const reader = new BatchReader(inbox, new NameCache())
     if (reader.read(messageLengthOf(inbox)) !== undefined) return []
     if (reader.engine !== this.#options.engine || reader.epoch !== this.#options.epoch) return []
-    const taken: { readonly call: number; readonly generation: number }[] = []
-    while (reader.next()) if (reader.generation !== NO_GENERATION) taken.push({ call: reader.call, generation: reader.generation })
+    const writer = new BatchWriter(inbox.byteLength, process.pid)
+    const taken: Taken[] = []
+    while (reader.next()) {
+      const { kind, call, generation, returns } = reader
+      if (generation === NO_GENERATION || (kind !== FrameKind.Call && kind !== FrameKind.PageCall)) continue
+      if (returns === BEGUN) taken.push({ call, generation, message: undefined })
+      else {
+        writer.begin(reader.engine, reader.epoch)
+        writer.returned(inbox, reader.frameStart, reader.bodyEnd, returns)
+        taken.push({ call, generation, message: Buffer.from(writer.bytes.subarray(0, writer.length)) })
+      }
+    }
     return taken
   }
+}
+
+/** A call of the last message of a process that is gone, as a message of its own where it was not begun. */
+interface Taken {
+  readonly call: number
+  readonly generation: number
+  readonly message: Buffer | undefined
 }
 
 function keyOf({ slot, state }: Occupant): string {

@@ -120,6 +120,16 @@ suite('calls that a killed service had in hand', () => {
     assert.equal((await running).status, 502)
   })
 
+  test('behind one that computes, and not begun: run by another, whatever its service is', async () => {
+    // Quick so far, all of them: they travel in one message.
+    const heldUp = async (ms: number): Promise<unknown> => (await fetch(`${npp.url}/held-up?ms=${ms}&timeoutMs=${LONG_MS}`)).json()
+    for (let count = 0; count < 30; count++) assert.deepEqual(await heldUp(0), ['replied', 'replied', 'replied', 'replied'])
+    const ends = heldUp(LONG_MS)
+    await sleep(300)
+    await killServices()
+    assert.deepEqual(await ends, ['NPP_SERVICE_DIED', 'NPP_SERVICE_DIED', 'replied', 'replied'])
+  })
+
   test('under load: every call is answered, with its own answer', async () => {
     const end = performance.now() + 4000
     let [answered, made] = [0, 0]

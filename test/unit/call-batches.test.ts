@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { BATCH_HEADER_BYTES, FrameKind, callBytes } from '../../ipc/frame.ts'
 import { Limits } from '../../shared/limits.ts'
 import type { Frame } from '../support/frames.ts'
-import { valueOf } from '../support/frames.ts'
+import { BASE, messageOf, valueOf } from '../support/frames.ts'
 import { GivenCaller, MESSAGE, failure } from '../support/given-caller.ts'
 import { turns } from '../support/queue-tools.ts'
 
@@ -124,6 +124,25 @@ describe('calls that wait for room', () => {
     await turns(3)
     assert.deepEqual(messages(given), ['abab'])
     assert.deepEqual([given.caller.waiting, given.caller.waitingBytes], [0, 0])
+  })
+
+  it('let a call pass that comes back from a service that ended, at once or when there is room', async (context) => {
+    const given = new GivenCaller(context, { depth: 1 })
+    const back = messageOf([{ ...BASE, kind: FrameKind.Call, name: 'back' }], MESSAGE)
+    given.caller.takeBack(back)
+    assert.equal(given.take().name, 'back')
+    given.call('x')
+    given.caller.flush()
+    given.call('a', 'waits', { priority: 31 })
+    given.caller.takeBack(back)
+    assert.equal(given.inQueue, 1)
+    assert.equal(given.take().name, 'x')
+    const order: string[] = []
+    for (let count = 0; count < 2; count++) {
+      await turns(3)
+      order.push(given.take().name)
+    }
+    assert.deepEqual([order, given.caller.waiting], [['back', 'a'], 0])
   })
 
   it('take turns by service: one that is flooded holds up no other', async (context) => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { Caller } from '../../app/call/caller.ts'
 import { ServiceWatch } from '../../app/call/service-watch.ts'
+import { BATCH_HEADER_BYTES, markFrame } from '../../ipc/frame.ts'
 import { createMemoryQueue } from '../../ipc/memory-queue.ts'
 import { ProcessKind, Scoreboard, scoreboardBytes } from '../../ipc/scoreboard.ts'
 import { TimerWheel } from '../../shared/timer-wheel.ts'
@@ -39,6 +40,7 @@ it('a service that comes while calls wait, and takes one, is watched within 100 
   await turns(1)
   const slot = board.claim({ kind: ProcessKind.Service, pid: 5, start: 50, engine: 0, epoch: 0, concurrency: 1 })
   assert.notEqual(other.shift(slot.inbox), -1)
+  markFrame(slot.inbox, BATCH_HEADER_BYTES)
   clock.pass(100)
   wheel.advance()
   assert.equal(ends.length, 1, 'nobody watches')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ServiceWatch } from '../../app/call/service-watch.ts'
 import { BatchReader } from '../../ipc/batch-reader.ts'
-import { disownFrame, messageLengthOf } from '../../ipc/frame.ts'
+import { DecodeError, disownFrame, markFrame, messageLengthOf } from '../../ipc/frame.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
 import { ProcessKind, type ClaimedSlot } from '../../ipc/scoreboard.ts'
 import { claimFor, memoryBoard, putMessage } from '../support/memory-board.ts'
@@ -38,6 +38,7 @@ class Given {
     this.watch.attach({
       receiveAll: () => void this.told.push('receive'),
       died: (call, generation) => void this.told.push(`died ${call}/${generation}`),
+      takeBack: (message) => void this.told.push(`back ${framesOf(message).map(said).join()}`),
       ended: (pid) => void this.told.push(`ended ${pid}`),
     })
   }
@@ -55,9 +56,39 @@ class Given {
   }
 }
 
-function take(inbox: Buffer, calls: readonly (readonly [number, number])[], engine = ENGINE, epoch = EPOCH): void {
+/** Puts a message of these calls into an inbox, as the kernel does, and marks those that are begun as a worker does: all, or so many. */
+function take(
+  inbox: Buffer,
+  calls: readonly (readonly [number, number])[],
+  engine = ENGINE,
+  epoch = EPOCH,
+  begun: number = calls.length,
+): void {
   const taken = calls.map(([call, generation]) => ({ call, generation, deadline: DEADLINE }))
   putMessage(inbox, taken, engine, epoch)
+  const reader = new BatchReader(inbox, new NameCache())
+  assert.equal(reader.read(messageLengthOf(inbox)), undefined)
+  for (let left = begun; left > 0 && reader.next(); left--) markFrame(inbox, reader.frameStart)
+}
+
+/** The frames of a message, which is nothing else. */
+function framesOf(message: Buffer): BatchReader[] {
+  const frames: BatchReader[] = []
+  const count = new BatchReader(message, new NameCache())
+  assert.equal(count.read(message.byteLength), undefined)
+  for (let frame = 1; count.next(); frame++) {
+    const reader = new BatchReader(message, new NameCache())
+    reader.read(message.byteLength)
+    for (let skipped = 0; skipped < frame; skipped++) reader.next()
+    frames.push(reader)
+  }
+  return frames
+}
+
+function said(frame: BatchReader): string {
+  const body = frame.body()
+  const text = body instanceof DecodeError || !(body.value instanceof Uint8Array) ? 'no bytes' : Buffer.from(body.value).toString()
+  return `${frame.call}/${frame.generation} of ${frame.engine}/${frame.epoch} ${frame.name()}(${text}) returned ${frame.returns}`
 }
 
 describe('the watch over services', () => {
@@ -107,6 +138,32 @@ describe('the watch over services', () => {
     slot.put(ENGINE, EPOCH, 1, 10, 0, 1, DEADLINE)
     given.end(5)
     assert.deepEqual(given.news(), ['receive', 'died 1/10', 'died 2/20', 'ended 5'])
+  })
+
+  it('gives what was taken and not begun back, each as a message of its own', () => {
+    const given = new Given()
+    const slot = given.claim(5)
+    given.watch.look()
+    given.news()
+    take(
+      slot.inbox,
+      [
+        [1, 10],
+        [2, 20],
+        [3, 30],
+      ],
+      ENGINE,
+      EPOCH,
+      1,
+    )
+    given.end(5)
+    assert.deepEqual(given.news(), [
+      'receive',
+      'died 1/10',
+      `back 2/20 of ${ENGINE}/${EPOCH} name(body) returned 0`,
+      `back 3/30 of ${ENGINE}/${EPOCH} name(body) returned 0`,
+      'ended 5',
+    ])
   })
 
   it('tells nothing of calls that were given back, nor of those of other engines', () => {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { BatchReader } from '../../ipc/batch-reader.ts'
-import { messageLengthOf } from '../../ipc/frame.ts'
+import { BEGUN, messageLengthOf } from '../../ipc/frame.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
 import { Counter, counterOf, ServiceFigures, type CallInHand, type ProcessReading, type ServiceReading } from '../../ipc/scoreboard.ts'
 import { Figures } from '../../svc/figures.ts'
 import { eventually } from '../support/eventually.ts'
+import { messageOf } from '../support/frames.ts'
 import { GivenWorker, MESSAGE } from '../support/given-worker.ts'
 import { claimFor, memoryBoard } from '../support/memory-board.ts'
 import { turns } from '../support/queue-tools.ts'
@@ -37,6 +38,16 @@ class Shown extends GivenWorker {
     const inbox = this.board.inboxOf(this.reading) ?? assert.fail('it has no inbox')
     const reader = new BatchReader(inbox, new NameCache())
     return reader.read(messageLengthOf(inbox)) === undefined ? reader.left : 0
+  }
+
+  /** Of the calls in its inbox, whether they were begun. */
+  get begun(): boolean[] {
+    const inbox = this.board.inboxOf(this.reading) ?? assert.fail('it has no inbox')
+    const reader = new BatchReader(inbox, new NameCache())
+    assert.equal(reader.read(messageLengthOf(inbox)), undefined)
+    const begun: boolean[] = []
+    while (reader.next()) begun.push(reader.returns === BEGUN)
+    return begun
   }
 
   count(counter: Counter): number {
@@ -86,6 +97,31 @@ describe('a worker shows', () => {
     given.gate('a').open()
     await given.takeReplies()
     assert.deepEqual([given.inInbox, given.inHand], [0, []])
+  })
+
+  it('which calls of its message it has begun', async (context) => {
+    const given = new Shown(context)
+    given.push([given.frame('echo', 'a'), given.frame('gated', 'b'), given.frame('echo', 'c')])
+    await turns(2)
+    assert.deepEqual(given.begun, [true, true, false])
+    given.gate('b').open()
+    assert.equal((await given.takeReplies()).length, 3)
+  })
+
+  it('a call as begun before it gives it back, and as not begun where there is no room', async (context) => {
+    const given = new Shown(context)
+    const stays = given.frame('echo', 'stays')
+    given.push([given.frame('gated', 'a'), stays])
+    await turns(2)
+    // Full, so that nothing can be given back.
+    while (given.requests.push(messageOf([given.frame('echo', 'x')], MESSAGE))) continue
+    given.requests.cancelDrain()
+    const stopped = given.worker.stop()
+    assert.deepEqual(given.begun, [true, false])
+    given.gate('a').open()
+    while (given.requests.shift(Buffer.alloc(MESSAGE)) !== -1) continue
+    await given.takeReplies()
+    await stopped
   })
 
   it('its message while the queue has no room for the replies', async (context) => {
