@@ -233,7 +233,8 @@ const SETTINGS: Settings = {
   svcHangMs: {
     ...whole(0, 86_400_000, 'milliseconds'),
     initial: 10_000,
-    about: 'How long past its deadline a call may block its service process before that is killed and replaced; 0 never kills.',
+    about:
+      'How long past its deadline a call may block its service process before that is killed and replaced, and keep its place there when it awaits something; 0: as long as it likes.',
   },
   maxBacklog: { ...whole(0, 1_000_000, 'calls'), initial: 10_000, about: 'Calls that may wait for room in the request queue.' },
   // Ten thousand calls of 6 KiB, and no more memory than the smallest machine can spare.

@@ -44,6 +44,8 @@ export async function runService(options: ServiceProcessOptions): Promise<number
   const registry = await loadRegistry(site)
   const payloads = new PayloadFiles(instanceId, options.config.maxCallBytes)
   const concurrency = registry.concurrency ?? options.config.ASYNCSvcConcurrency
+  const { svcHangMs } = options.config
+  const hanging = svcHangMs === 0 ? {} : { graceMs: svcHangMs }
   let served = false
   while (!stop.signal.aborted) {
     const instance = await attach(instanceId, clock, stop.signal)
@@ -68,7 +70,19 @@ export async function runService(options: ServiceProcessOptions): Promise<number
     log.info({ instance: instanceId, services: registry.names }, 'npp_svc attached')
     const figures = new Figures(slot, new ServiceFigures(board.services, process.pid))
     const { requests, replies } = instance
-    const worker = new Worker({ requests, replies, registry, concurrency, slot, cancels: board.cancels, figures, payloads, clock, log })
+    const worker = new Worker({
+      requests,
+      replies,
+      registry,
+      concurrency,
+      slot,
+      cancels: board.cancels,
+      figures,
+      payloads,
+      ...hanging,
+      clock,
+      log,
+    })
     slot.enter(stop.signal.aborted ? ProcessPhase.Stopping : ProcessPhase.Running)
     const enterStopping = (): void => slot.enter(ProcessPhase.Stopping)
     stop.signal.addEventListener('abort', enterStopping, { once: true })

@@ -44,6 +44,8 @@ export interface WorkerOptions {
   readonly payloads?: PayloadStore
   /** What is counted; without it nothing is. */
   readonly figures?: Figures
+  /** Milliseconds past its deadline for which a call that waits keeps its place; without it as long as it likes. */
+  readonly graceMs?: number
   readonly clock: Clock
   readonly log: Log
 }
@@ -69,6 +71,8 @@ export class Worker {
   readonly #warnings: SparseLog
   /** Calls that wait for something. */
   readonly #running = new Set<RunningCall>()
+  /** Those that go on waiting though their time is long over, and so have no place any more. */
+  readonly #overdue = new Set<RunningCall>()
   readonly #pumpLater: () => void
   /** Entries of calls that are over, whose replies may not have been sent. */
   readonly #over: number[] = []
@@ -145,7 +149,8 @@ export class Worker {
     clearInterval(this.#lookTimer)
     // The slot goes with the scoreboard.
     this.#over.length = 0
-    for (const call of this.#running) call.abort(new NppError('NPP_CALL_CANCELLED', 'the engine that called is gone'))
+    for (const call of [...this.#running, ...this.#overdue])
+      call.abort(new NppError('NPP_CALL_CANCELLED', 'the engine that called is gone'))
   }
 
   #pump(): void {
@@ -401,8 +406,8 @@ export class Worker {
         (error: unknown) => this.#failed(call, error),
       )
       .finally(() => {
-        this.#running.delete(call)
-        if (this.#running.size === 0) figures?.endedToWait(this.#now)
+        this.#overdue.delete(call)
+        if (this.#running.delete(call) && this.#running.size === 0) figures?.endedToWait(this.#now)
         if (entry !== -1 && !this.#abandoned) this.#over.push(entry)
         // Those that end in the same turn are replied to together.
         if (this.#isScheduled) return
@@ -440,7 +445,7 @@ export class Worker {
     const { cancels, slot } = this.#options
     if (this.#lookTimer !== undefined) return
     this.#lookTimer = setInterval(() => {
-      if (this.#running.size === 0) {
+      if (this.#running.size + this.#overdue.size === 0) {
         clearInterval(this.#lookTimer)
         this.#lookTimer = undefined
         return
@@ -450,8 +455,25 @@ export class Worker {
         if (cancels?.isCancelled(call.engine, call.call, call.generation) === true)
           call.abort(new NppError('NPP_CALL_CANCELLED', 'nobody waits for the result any more'))
       }
+      this.#freePlaces()
     }, Limits.cancelLookMs)
     this.#lookTimer.unref()
+  }
+
+  /** Gives the places of calls to others that wait for long past their time: a promise that nobody ever settles must not cost the process. */
+  #freePlaces(): void {
+    const { clock, figures, log, graceMs = Infinity } = this.#options
+    const now = clock.monotonic()
+    const before = this.#running.size
+    for (const call of this.#running) {
+      if (now - call.deadline <= graceMs) continue
+      this.#running.delete(call)
+      this.#overdue.add(call)
+      log.warn({ service: call.name }, `service ${call.name} waits ${graceMs} ms past the deadline of its call; others get its place`)
+    }
+    if (this.#running.size === before) return
+    if (this.#running.size === 0) figures?.endedToWait(now)
+    this.#resume()
   }
 }
 

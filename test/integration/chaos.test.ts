@@ -125,9 +125,11 @@ suite('services that are killed under load', () => {
       )
     for (const line of said) context.diagnostic(line)
     const { failed, again, failedAgain, unexplained } = judged
-    // A call of an idempotent service is made again once: one that loses two services is answered 502 as well. A few are not explained
-    // because a service had taken them behind another of the same message and had not begun them.
-    assert.ok(unexplained.length <= again.length / 4, `calls of idempotent services were not made again: ${said.join('; ')}`)
+    // A call of an idempotent service is made again once. One that loses two services in a row is answered 502: it takes a second kill within
+    // the tens of milliseconds that it takes to run again, so that there is none in most runs, and a few where others want the cores.
+    // One or two may have been killed when they were about to say that they had begun.
+    assert.ok(unexplained.length <= 2, `calls of idempotent services were not made again: ${said.join('; ')}`)
+    assert.ok(failedAgain.length * 20 <= again.length, said.join('; '))
     assert.ok(failed.length > 0 && again.length > failedAgain.length, said.join('; '))
     // 200 ms after the kill is what is wanted. It takes 20 to 60 on a machine whose two cores the engine has to share with this client, with
     // three services that compute or start, and with nobody else. Where others want the cores four times over, one of twenty took 150 to 200:

@@ -42,6 +42,7 @@ interface Setup {
   /** Where it shows what it has in hand, and what it counts. */
   readonly slot?: HandSlot
   readonly figures?: Figures
+  readonly graceMs?: number
 }
 
 /** A worker with queues in memory, the test at their other ends in place of the engine. */

@@ -16,11 +16,11 @@ class Shown extends GivenWorker {
   readonly board
   readonly figures
 
-  constructor(context: TestContext, concurrency = 1, repliesDepth = 10) {
+  constructor(context: TestContext, concurrency = 1, repliesDepth = 10, graceMs = 500) {
     const board = memoryBoard(MESSAGE)
     const slot = claimFor(board, process.pid)
     const figures = new Figures(slot, new ServiceFigures(board.services, process.pid))
-    super(context, { concurrency, repliesDepth, slot, figures })
+    super(context, { concurrency, repliesDepth, slot, figures, graceMs })
     this.board = board
     this.figures = figures
   }
@@ -169,6 +169,48 @@ describe('a worker shows', () => {
       setTimeout(resolve, 250)
     })
     assert.equal(JSON.stringify(given.board.read()), before)
+  })
+})
+
+describe('a call that waits far beyond its deadline', () => {
+  it('loses its place to others, is in hand all the same, and its reply counts as any', async (context) => {
+    const given = new Shown(context)
+    const keepsUp = setInterval(() => undefined, 1000)
+    context.after(() => clearInterval(keepsUp))
+    given.call('gated', 'never')
+    await turns(3)
+    given.call('echo', 'next', { deadline: given.clock.monotonic() + 60_000 })
+    given.clock.pass(1500)
+    const before = given.board.beatOf(given.reading)
+    await eventually('it beats', () => given.board.beatOf(given.reading) > before + 1)
+    assert.deepEqual(await given.takeReplies(), [], 'within the grace it keeps its place')
+    given.clock.pass(1)
+    await eventually('the next is run', () => given.replies.count() > 0)
+    assert.deepEqual(
+      (await given.takeReplies()).map(({ value }) => value),
+      ['next'],
+    )
+    assert.equal(given.log.lines.length, 1)
+    assert.equal(given.inHand.length, 1)
+    const still = given.board.beatOf(given.reading)
+    await eventually('it beats on', () => given.board.beatOf(given.reading) > still)
+    assert.equal(given.count(Counter.BusyMicros), 1_501_000)
+    given.clock.pass(1000)
+    given.gate('never').open()
+    assert.equal((await given.takeReplies()).length, 1)
+    assert.deepEqual(given.inHand, [])
+    assert.equal(given.count(Counter.BusyMicros), 1_501_000)
+  })
+
+  it('does not hold up the end of its process', async (context) => {
+    const given = new Shown(context)
+    const keepsUp = setInterval(() => undefined, 1000)
+    context.after(() => clearInterval(keepsUp))
+    given.call('gated', 'never')
+    await turns(3)
+    const stopped = given.worker.stop()
+    given.clock.pass(1501)
+    await stopped
   })
 })
 
