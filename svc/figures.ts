@@ -41,13 +41,13 @@ export class Figures {
   }
 
   /** A call is over, or was refused before it could begin. */
-  finished({ row, waitMicros, bytesIn }: RunningCall, runMicros: number, bytesOut: number, failed: boolean): void {
+  finished({ row, waitMicros, bytesIn, isOverdue }: RunningCall, runMicros: number, bytesOut: number, failed: boolean): void {
     this.#calls++
     if (failed) this.#errors++
     this.#bytesIn += bytesIn
     this.#bytesOut += bytesOut
-    // While one waits the time counts once, however many run besides.
-    if (this.#waitsSince < 0) this.#busyMicros += runMicros
+    // While one waits the time counts once, however many run besides; of one that is overdue it has been counted.
+    if (this.#waitsSince < 0 && !isOverdue) this.#busyMicros += runMicros
     this.#services.finished(row, waitMicros, runMicros, bytesIn, bytesOut, failed)
   }
 

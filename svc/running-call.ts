@@ -25,6 +25,8 @@ export class RunningCall implements ServiceContext {
   readonly bytesIn: number
   /** Of its service among the figures. */
   row = 0
+  /** It waits far beyond its deadline, and has no place any more. */
+  isOverdue = false
   readonly #clock: Clock
   readonly deadline: number
   #controller: AbortController | undefined

@@ -469,6 +469,7 @@ export class Worker {
       if (now - call.deadline <= graceMs) continue
       this.#running.delete(call)
       this.#overdue.add(call)
+      call.isOverdue = true
       log.warn({ service: call.name }, `service ${call.name} waits ${graceMs} ms past the deadline of its call; others get its place`)
     }
     if (this.#running.size === before) return
