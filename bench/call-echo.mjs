@@ -1,5 +1,5 @@
 // One side of the echo that call.mjs measures, 200 bytes a call:
-//   node call-echo.mjs server <way> <queue>
+//   node call-echo.mjs server <way> <queue> [messages of a queue] [bytes of a message]
 //   node call-echo.mjs client <way> <queue> <seconds> <calls in flight> <session of the server>
 // The ways: single (a message a call), coalesced (as many as a message holds). The client prints one line of JSON, that of echo-window.mjs.
 import { BatchReader } from '../dist/ipc/batch-reader.js'
@@ -9,14 +9,16 @@ import { NameCache } from '../dist/ipc/name-cache.js'
 import { PosixQueue } from '../dist/ipc/posix-queue.js'
 import { measureWindow } from './echo-window.mjs'
 
-const [role, way, name, seconds, calls, serverSession] = process.argv.slice(2)
+const [role, way, name, ...more] = process.argv.slice(2)
 const bodyBytes = 200
-const inFlight = Number(calls)
+const [seconds, inFlight, serverSession] = more.map(Number)
 const framesAMessage = way === 'single' ? 1 : Infinity
 
 const create = role === 'server'
-const requests = PosixQueue.open({ name: `${name}-q`, create })
-const replies = PosixQueue.open({ name: `${name}-r`, create })
+const [maxMessages, messageSize] = more.map(Number)
+const size = create && more.length > 0 ? { maxMessages, messageSize } : {}
+const requests = PosixQueue.open({ name: `${name}-q`, create, ...size })
+const replies = PosixQueue.open({ name: `${name}-r`, create, ...size })
 const writer = new BatchWriter(requests.messageSize, process.pid)
 const reader = new BatchReader(Buffer.alloc(requests.messageSize), new NameCache())
 writer.begin(0, 1)
@@ -108,8 +110,8 @@ function measure() {
   requests.onDrain(send)
   send()
   measureWindow(
-    Number(seconds),
-    [process.pid, Number(serverSession)],
+    seconds,
+    [process.pid, serverSession],
     () => ({ received, wrong }),
     () => process.exit(0),
   )

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { latencyBesideBusyServices } from './call-busy.mjs'
-import { nppEcho, peerEcho, requirePackage } from './call-echoes.mjs'
+import { floorEcho, nppEcho, peerEcho, requirePackage, sizedEcho } from './call-echoes.mjs'
 import { largeReplies } from './call-large.mjs'
 import { pendingCalls } from './call-pending.mjs'
 import { BenchError, isInstalled, requirePinning } from './commands.mjs'
@@ -23,7 +23,7 @@ const welcome = npp('npp', {})
 const services = (count, variables = {}) => npp(`${count} service(s)`, { NPP_ASYNC_SVC_PROCESSES: String(count), ...variables }, site)
 const piscina = peer('node-http-piscina')
 
-const parts = { echo, http, single, idle, busy, large, two }
+const parts = { echo, http, single, idle, busy, large, two, depth }
 
 const usage = `node bench/call.mjs [options]
   --seconds N            length of one measurement, 1 to 60 (5)
@@ -68,11 +68,34 @@ function echo(settings) {
       own('coalesced', 256),
       own('coalesced', 64),
       own('single', 64),
+      own('raw', 64),
+      { name: 'C, raw, 64 in flight', take: () => floorEcho(64, settings) },
       peer('piscina', 'echo-piscina.mjs', 'piscina'),
       peer('process.send, json', 'echo-process-send.mjs', '', 'json'),
       peer('process.send, advanced', 'echo-process-send.mjs', '', 'advanced'),
       peer('posix-mq', 'echo-posix-mq.mjs', 'posix-mq', `/npp-bench-${process.pid}-peer`),
     ],
+    columns: {
+      'round trips/s': [({ roundTrips }) => roundTrips, 0],
+      'CPU µs/round trip': [({ cpuMicros }) => cpuMicros, 2],
+    },
+  }
+}
+
+function depth(settings) {
+  const sizes = [
+    [10, 2048],
+    [5, 8192],
+    [10, 8192],
+    [40, 8192],
+    [10, 32768],
+  ]
+  return {
+    title: 'coalesced echo with queues of other sizes, 4,096 in flight, everybody on one core',
+    competitors: sizes.map(([messages, bytes]) => ({
+      name: `${messages} messages of ${bytes.toLocaleString('en')} bytes`,
+      take: () => sizedEcho(messages, bytes, settings),
+    })),
     columns: {
       'round trips/s': [({ roundTrips }) => roundTrips, 0],
       'CPU µs/round trip': [({ cpuMicros }) => cpuMicros, 2],
