@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { ownInstance, type OwnedInstance } from '../ipc/instance.ts'
 import { PayloadFiles } from '../ipc/payload-store.ts'
 import { ProcessKind, ProcessPhase, ServiceFigures, type ClaimedSlot } from '../ipc/scoreboard.ts'
-import { startOfProcess, watchProcess } from '../native/index.ts'
+import { startOfProcess, watchProcess, writeNow } from '../native/index.ts'
 import { createSystemClock, type Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config.ts'
 import { NppError, messageOf, stackOf } from '../shared/errors.ts'
@@ -65,7 +65,7 @@ class Closers {
 export async function runApp(options: AppProcessOptions): Promise<number> {
   process.title = 'npp_app'
   setInliningBounds()
-  const log = openProcessLog('npp_app', options.config)
+  const log = openProcessLog('npp_app', options.config, writeNow)
   const closers = new Closers()
   closers.add(() => log.close())
   const told = listenToSignals(log)

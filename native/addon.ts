@@ -61,6 +61,7 @@ interface Addon {
   readonly Net: new (polling: number, capacity: number, refusal: Uint8Array, buffered: number) => AddonNet
   readonly SharedMemory: new (path: string, length: number, create: boolean, reserved: number) => AddonSharedMemory
   readonly ProcessWatch: new (pid: number) => AddonProcessWatch
+  writeNow(descriptor: number, bytes: Uint8Array, start: number, end: number): number
 }
 
 /** Where the addon is built to; dist/native/index.js and native/build are in the same package. */

@@ -19,6 +19,7 @@ export {
 export type { SharedMemoryHandle } from './shared-memory.ts'
 export { queueBytes, readQueueLimits } from './queue-limits.ts'
 export type { QueueLimits } from './queue-limits.ts'
+export { writeNow } from './write-now.ts'
 
 /** What a queue's readiness is watched for, and what onReady is told; a mask. As UV_READABLE and UV_WRITABLE of libuv. */
 export const Interest = { None: 0, Readable: 1, Writable: 2 } as const

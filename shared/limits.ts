@@ -126,10 +126,21 @@ export const Limits = {
   // Log.
   /** characters the log collects before it writes: some 300 requests of the access log a call of the system */
   logBufferLength: 64 * 1024,
-  /** bytes of one write of the log */
+  /** bytes of one write of the log to a pipe or a socket: PIPE_BUF, which a pipe takes as a whole or not at all (pipe(7)) */
+  logPipeBytes: 4096,
+  /** bytes of one write of the log to a file */
   logWriteBytes: 256 * 1024,
   /** milliseconds a line waits in that buffer at the most */
   logFlushMs: 500,
+  /** bytes of lines that wait for a reader that is behind; what comes beyond them is lost and counted */
+  logWaitingBytes: 16 * 1024 * 1024,
+  /** milliseconds that an error or a warning waits for a reader that does not read, once until it has read all; at the end of the process, what it
+   * may stand still */
+  logStallMs: 100,
+  /** milliseconds that the last lines may take while their reader reads: pm2 kills after 1600 */
+  logEndMs: 1000,
+  /** milliseconds between two tries while the reader is behind, at the most */
+  logRetryMs: 50,
   /** warnings about what came from elsewhere that are written in a second; each is a call of the system */
   warningsPerSecond: 5,
 } as const

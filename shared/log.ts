@@ -3,6 +3,8 @@ import { pino } from 'pino'
 import type * as PinoPretty from 'pino-pretty'
 import type { Config, LogLevel } from './config.ts'
 import { Limits } from './limits.ts'
+import { openLogOutput, type WriteNow } from './log-output.ts'
+import { LogWriter } from './log-writer.ts'
 
 /** What a module needs to log. Fields come first and are machine-readable; the message is for people. */
 export interface Log {
@@ -31,24 +33,29 @@ export interface LogOptions {
   readonly pretty?: boolean
   /** Descriptor to write to; 1 without it. */
   readonly descriptor?: number
+  /** writeNow of native/index: without it a socket is written to as it is set, which may wait for its reader. */
+  readonly writeNow?: WriteNow
 }
 
 interface Sink {
-  write(line: string): unknown
+  write(line: string): void
   flush(): void
   flushSync(): void
+  /** Writes what there is, or gives it up: the process ends. */
+  end(): void
+  close(): void
 }
 
-/** Opens the log: pino, JSON lines through a buffer that is written when it is full, every half second, on a warning and at the end. */
+/** Opens the log: pino, JSON lines through a writer of ours that writes when it has enough, every half second, on a warning and at the end. */
 export function openLog(options: LogOptions): ProcessLog {
   const descriptor = options.descriptor ?? 1
   const pretty = options.pretty ?? (descriptor === 1 && process.stdout.isTTY && process.env['NODE_ENV'] !== 'production')
-  const sink = pretty ? prettySink() : bufferedSink(descriptor)
   const level = options.level === 'none' ? 'silent' : options.level
+  const sink = pretty ? prettySink() : jsonSink(options, descriptor)
   const logger = pino({ name: options.name, level, base: { pid: process.pid } }, sink)
   const timer = setInterval(() => sink.flush(), Limits.logFlushMs)
   timer.unref()
-  const flushAtExit = (): void => sink.flushSync()
+  const flushAtExit = (): void => sink.end()
   process.on('exit', flushAtExit)
   return {
     writesInfo: logger.isLevelEnabled('info'),
@@ -62,48 +69,33 @@ export function openLog(options: LogOptions): ProcessLog {
     },
     info: (fields, message) => logger.info(fields, message),
     debug: (fields, message) => logger.debug(fields, message),
-    line: (json) => void sink.write(json),
+    line: (json) => sink.write(json),
     flush: () => sink.flushSync(),
     close() {
       clearInterval(timer)
       process.removeListener('exit', flushAtExit)
-      sink.flushSync()
+      sink.close()
     },
   }
 }
 
-/**
- * Lines are collected here before pino's destination gets them: that one measures all it has with each line it is given, which at its largest
- * buffer costs more than a request.
- */
-function bufferedSink(descriptor: number): Sink {
-  // Only `flush` begins a write: one that is on its way already is not waited for by flushSync.
-  const destination = pino.destination({
-    dest: descriptor,
-    sync: false,
-    minLength: Limits.logWriteBytes - 1,
-    maxWrite: Limits.logWriteBytes,
-  })
-  let lines = ''
-  const handOver = (): void => {
-    if (lines !== '') destination.write(lines)
-    lines = ''
-  }
-  const flush = (): void => {
-    handOver()
-    destination.flush()
-  }
+function jsonSink({ name, level, writeNow }: LogOptions, descriptor: number): Sink {
+  const writer = new LogWriter(openLogOutput(descriptor, writeNow), lossNotice(name, level !== 'none' && level !== 'error'))
   return {
-    write(line) {
-      lines += line
-      if (lines.length >= Limits.logBufferLength) flush()
-    },
-    flush,
-    flushSync() {
-      handOver()
-      destination.flushSync()
-    },
+    write: (line) => writer.write(line),
+    flush: () => writer.flush(),
+    flushSync: () => writer.flushSync(),
+    end: () => writer.flushSync(true),
+    close: () => writer.close(),
   }
+}
+
+/** A line of level warn, where such are written: put together here, as the logger would put it behind what is lost next. */
+function lossNotice(name: string, isWritten: boolean): (lost: number) => string {
+  return (lost) =>
+    isWritten
+      ? `${JSON.stringify({ level: 40, time: Date.now(), pid: process.pid, name, lost, msg: `${lost} lines of the log were lost here: they could not be written in time` })}\n`
+      : ''
 }
 
 /** A terminal gets each line at once: a person is watching. */
@@ -111,10 +103,12 @@ function prettySink(): Sink {
   // Loaded where somebody watches only: it is a fifth of what a service process loads, whose successor is waited for when it was killed.
   const pretty: typeof PinoPretty = createRequire(import.meta.url)('pino-pretty')
   const stream = pretty.build({ sync: true, colorize: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' })
-  return { write: (line) => stream.write(line), flush: () => undefined, flushSync: () => undefined }
+  return { write: (line) => void stream.write(line), flush: nothing, flushSync: nothing, end: nothing, close: nothing }
 }
 
+function nothing(): void {}
+
 /** The log of a process by its configuration. */
-export function openProcessLog(name: string, config: Pick<Config, 'logLevel'>): ProcessLog {
-  return openLog({ name, level: config.logLevel })
+export function openProcessLog(name: string, config: Pick<Config, 'logLevel'>, writeNow: WriteNow): ProcessLog {
+  return openLog({ name, level: config.logLevel, writeNow })
 }

@@ -1,7 +1,7 @@
 import { attach, clearStale, type AttachedInstance } from '../ipc/instance.ts'
 import { PayloadFiles } from '../ipc/payload-store.ts'
 import { ProcessKind, ProcessPhase, ServiceFigures } from '../ipc/scoreboard.ts'
-import { startOfProcess } from '../native/index.ts'
+import { startOfProcess, writeNow } from '../native/index.ts'
 import { createSystemClock } from '../shared/clock.ts'
 import type { Config } from '../shared/config.ts'
 import { NppError, stackOf } from '../shared/errors.ts'
@@ -35,7 +35,7 @@ export interface ServiceProcessOptions {
 export async function runService(options: ServiceProcessOptions): Promise<number> {
   process.title = 'npp_svc'
   const { site, instanceId, supervised } = options
-  const log = openProcessLog('npp_svc', options.config)
+  const log = openProcessLog('npp_svc', options.config, writeNow)
   const clock = createSystemClock()
   const stop = new AbortController()
   listenToSignals(stop, supervised)
