@@ -49,9 +49,9 @@ export const Limits = {
   callDepth: 128,
   /** milliseconds without any service process during which calls still wait for one: a restart takes about 200 */
   serviceGraceMs: 1000,
-  /** milliseconds between two looks, while calls wait, at whether services have come or gone: half of what a call may take that one had in hand
-   * when it was killed. It costs some microseconds */
-  serviceWatchMs: 50,
+  /** milliseconds between two looks, while calls wait, at whether services have come or gone. Those that come announce themselves, so this is for
+   * what went wrong; a wake-up of an idle process costs some 200 µs of a small machine */
+  serviceWatchMs: 250,
   /** milliseconds between two looks at the locks by which processes show that they are alive */
   presenceCheckMs: 100,
   /** replies an engine takes from a queue in one turn of the event loop, so that sockets are served in between */
@@ -64,8 +64,8 @@ export const Limits = {
   /** times that a call is given back; then it is run where it is, as everybody seems to be busy */
   callReturns: 3,
   /** milliseconds between two looks at whether calls that wait in a service were cancelled, and between the beats by which it shows that its
-   * event loop turns: four of them fit between two looks of the engine */
-  cancelLookMs: 100,
+   * event loop turns: one fits between two looks of the engine */
+  cancelLookMs: 200,
 
   /** bytes of a payload above which it travels as a file in memory: below, a few messages are as fast */
   spillBytes: 64 * 1024,

@@ -1,21 +1,16 @@
 import { BatchReader } from '../../ipc/batch-reader.ts'
 import { BatchWriter } from '../../ipc/batch-writer.ts'
 import { bodyOf, formOf, type Decoded } from '../../ipc/body.ts'
-import type { CancelNotes } from '../../ipc/cancel-board.ts'
 import { BATCH_HEADER_BYTES, DecodeError, EncodeError, FrameKind, SPILLED, callBytes } from '../../ipc/frame.ts'
-import type { MessageQueue } from '../../ipc/message-queue.ts'
 import { NameCache } from '../../ipc/name-cache.ts'
-import { discardPayload, discardPayloads, type PayloadStore } from '../../ipc/payload-store.ts'
-import type { Clock } from '../../shared/clock.ts'
+import { discardPayload, discardPayloads } from '../../ipc/payload-store.ts'
 import { NppError } from '../../shared/errors.ts'
 import { Limits } from '../../shared/limits.ts'
-import type { Log } from '../../shared/log.ts'
 import { SparseLog } from '../../shared/sparse-log.ts'
-import type { TimerWheel } from '../../shared/timer-wheel.ts'
 import type { CallAsync, CallOptions } from '../api.ts'
 import { Backlog } from './backlog.ts'
-import { callAsyncOf, type InputSchemas } from './call-async.ts'
-import type { CallFigures } from './call-figures.ts'
+import { callAsyncOf } from './call-async.ts'
+import type { CallerOptions } from './caller-options.ts'
 import { isPriority, isTimeout, type CalledService } from './called-service.ts'
 import { failureOf } from './failure.ts'
 import { KnownServices } from './known-services.ts'
@@ -23,39 +18,6 @@ import { respillInput, spillInput } from './large-input.ts'
 import { OutgoingCall, type Waiter } from './outgoing-call.ts'
 import { PendingCalls } from './pending-calls.ts'
 import { receiveLarge } from './reply-assembly.ts'
-import type { ServiceWatch } from './service-watch.ts'
-
-/** What a caller needs. */
-export interface CallerOptions {
-  readonly requests: MessageQueue
-  readonly replies: MessageQueue
-  /** Number of this engine process in its instance. */
-  readonly engine: number
-  /** Drawn when the engine started. */
-  readonly epoch: number
-  readonly defaultTimeoutMs: number
-  /** Calls that may wait for room in the queue. */
-  readonly maxBacklog: number
-  /** Bytes of calls that may; without it any number. */
-  readonly maxBacklogBytes?: number
-  /** Per cent of both that the calls of one service may take; without it all. */
-  readonly maxPerService?: number
-  /** What checks inputs before they are sent, by the names of services. */
-  readonly schemas?: InputSchemas
-  /** Asks whether a service process is there, or about to be. */
-  readonly hasService: () => boolean
-  /** Watches over the service processes; without it a call in the hand of one that is killed ends at its deadline. */
-  readonly services?: ServiceWatch
-  /** Where calls are noted that were given up after they had left; without it services run them. */
-  readonly cancels?: CancelNotes
-  /** Where payloads lie that do not fit into a message; without it there are none. */
-  readonly payloads?: PayloadStore
-  /** Where timeouts and calls that died are counted; without it they are not. */
-  readonly figures?: CallFigures
-  readonly clock: Clock
-  readonly wheel: TimerWheel
-  readonly log: Log
-}
 
 const NO_OPTIONS: CallOptions = {}
 
