@@ -38,6 +38,8 @@ static napi_value write_now(napi_env env, napi_callback_info info) {
   if (!npp_read_integer(env, argv[3], length > INT_MAX ? INT_MAX : (double)length, &end) || !npp_read_integer(env, argv[2], end, &start)) {
     return npp_refuse(env, ARGUMENT, "start and end lie within the bytes, start first");
   }
+  /* An empty typed array may have no memory. */
+  if (start == end) return npp_integer_value(env, 0);
   return npp_integer_value(env, write_at_once((int)descriptor, data + (size_t)start, (size_t)(end - start)));
 }
 

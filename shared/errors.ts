@@ -51,6 +51,7 @@ const ERRORS = {
   NPP_SHM_FAILED: { status: 500, exit: 71, summary: 'The system refused an operation on shared memory.' },
   NPP_SCOREBOARD_FULL: { status: 500, exit: 71, summary: 'The instance has as many processes as its scoreboard has slots.' },
   NPP_PROCESS_ARGUMENT: { status: 500, exit: 70, summary: 'A process was watched with an argument that it cannot take.' },
+  NPP_WRITE_ARGUMENT: { status: 500, exit: 70, summary: 'Bytes were written with an argument that cannot be taken.' },
 
   // Calls.
   NPP_CALL_INPUT: { status: 500, exit: 70, summary: 'The input or output of a call cannot be encoded.' },
