@@ -56,7 +56,8 @@ export class HangWatch implements TimerOwner {
 
   /** Nobody waits any more for a call of this deadline that has left: a service may have it in hand, and past its time. */
   outlasts(deadline: number): void {
-    const due = deadline + this.#options.graceMs
+    // The scoreboard has deadlines in whole milliseconds, rounded up: a look before that would find nothing, and be the last.
+    const due = Math.ceil(deadline) + this.#options.graceMs
     if (due > this.#until) this.#until = due
     if (due < this.#dueAt) this.#lookAt(due)
   }

@@ -16,8 +16,8 @@ const { hangLookMs, hangLooks, hangSearchMs } = Limits
 const PROOF = hangLookMs * hangLooks
 
 class Given {
-  readonly clock = new FakeClock()
-  readonly wheel = new TimerWheel(this.clock)
+  readonly clock: FakeClock
+  readonly wheel: TimerWheel
   readonly board = memoryBoard(512, EPOCH)
   readonly told: string[] = []
   readonly slot: ClaimedSlot
@@ -25,7 +25,9 @@ class Given {
   readonly row: number
   #calls = 0
 
-  constructor() {
+  constructor(clock = new FakeClock()) {
+    this.clock = clock
+    this.wheel = new TimerWheel(clock)
     this.slot = claimFor(this.board, 5)
     this.row = new ServiceFigures(this.board.services, 5).rowOf('slow')
     this.watch = new HangWatch({
@@ -73,6 +75,14 @@ describe('a process is told of that', () => {
     assert.deepEqual(given.told, ['5 slow true'])
     given.pass(60_000)
     assert.equal(given.told.length, 1)
+  })
+
+  it('is past a time that lies between two milliseconds, looked at between them', () => {
+    // The wheel ticks at 1000.7 and each ten milliseconds after that, so also right between the deadline and the millisecond that it is in.
+    const given = new Given(new FakeClock(1000.7))
+    given.run(999.95)
+    given.pass(1000 + GRACE + PROOF + 60)
+    assert.deepEqual(given.told, ['5 slow true'])
   })
 
   it('shows no sign of life while calls wait that are all past their time', () => {

@@ -51,10 +51,15 @@ async function opener() {
 function serve(requests, replies) {
   const buffer = Buffer.alloc(BYTES)
   let held = false
+  // A queue that nobody takes from is not listened to: its readiness is level-triggered, and the loop would turn without rest.
+  const hold = (on) => {
+    if (kind === 'npp' && on !== held) requests.onMessages(on ? undefined : pump)
+    held = on
+  }
   const pump = () => {
     for (;;) {
       if (!held && requests.shift(buffer) < 0) return
-      held = !replies.push(buffer)
+      hold(!replies.push(buffer))
       if (held) return
     }
   }
