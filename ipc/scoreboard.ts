@@ -204,7 +204,7 @@ export class Scoreboard {
 
   /**
    * A copy of the last message that a process took from the queue, or of what it had taken of it; undefined once it was freed. After
-   * its end, calls in there that are pending and in nobody's hand were lost with it.
+   * its end, calls in there that are pending and marked as begun were lost with it; nobody has run the others.
    */
   inboxOf(occupant: Occupant): Buffer | undefined {
     const copy = Buffer.from(Buffer.from(this.#shared.memory, inboxAt(occupant.slot, this.#inboxBytes), this.#inboxBytes))
