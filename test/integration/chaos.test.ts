@@ -12,7 +12,7 @@ import { framesOf, valueOf } from '../support/frames.ts'
 import { isAlive, SITES, startInstance, type Instance } from '../support/instance.ts'
 import { filesOf } from '../support/shm-tools.ts'
 
-const LOAD_MS = 30_000
+const LOAD_MS = Number(process.env['TEST_KILL_SECONDS'] ?? 30) * 1000
 const KILL_EVERY_MS = 200
 const CLIENTS = 64
 const PROCESSES = 3

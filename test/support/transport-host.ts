@@ -19,7 +19,8 @@ const chosen = process.env['TEST_POLLERS']?.split(',')
 
 /** Those under test: TEST_POLLERS=epoll,poll npm test, or all. They differ in C alone, so one is enough where only Node is another. */
 export const POLLERS: readonly Poller[] = ALL_POLLERS.filter((poller) => chosen === undefined || chosen.includes(poller))
-export const TRANSPORTS: readonly TransportKind[] = ['node', 'tls', ...POLLERS]
+/** All, or with TEST_TRANSPORT=native those in whose C the sanitizers look for faults. */
+export const TRANSPORTS: readonly TransportKind[] = process.env['TEST_TRANSPORT'] === 'native' ? POLLERS : ['node', 'tls', ...POLLERS]
 
 export const REFUSED = 'HTTP/1.1 503 Service Unavailable\r\n\r\n'
 
